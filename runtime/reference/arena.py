@@ -1,0 +1,92 @@
+"""The device's memory, and typed views that share its bytes. Writing to one writes the tensor, never its padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.runtime.contract import SITE, SLOT, STATISTICS, C
+from strop.runtime.errors import ProgramError
+from strop.runtime.reference.arithmetic import Integers, Site
+from strop.runtime.reference.l1bn import Statistics
+
+
+class Arena:
+    """`nbytes` bytes of zeros. Offsets are bytes; one that is not aligned or leaves the arena raises `ProgramError`."""
+
+    def __init__(self, nbytes: int) -> None:
+        self.bytes: NDArray[np.uint8] = np.zeros(nbytes, np.uint8)
+
+    def view(self, offset: int, shape: tuple[int, ...], dtype: Any, plane: int = 0) -> NDArray[Any]:
+        """Return the array at `offset`; its first axis advances by `plane` bytes, without gaps if that is 0."""
+        element = np.dtype(dtype)
+        strides = [element.itemsize] * len(shape)
+        for axis in range(len(shape) - 2, -1, -1):
+            strides[axis] = strides[axis + 1] * shape[axis + 1]
+        if plane:
+            if plane % C.ALIGN_BYTES or plane < strides[0]:
+                raise ProgramError(
+                    f"plane stride {plane} for planes of {strides[0]} bytes; it must be a multiple of {C.ALIGN_BYTES} "
+                    "and no smaller: plan the tensor again"
+                )
+            strides[0] = plane
+        extent = sum((count - 1) * stride for count, stride in zip(shape, strides, strict=True)) + element.itemsize
+        end = offset + extent
+        if offset % C.ALIGN_BYTES or end > self.bytes.size:
+            raise ProgramError(
+                f"tensor {list(shape)} of {element} at bytes {offset} to {end}; offsets are multiples of "
+                f"{C.ALIGN_BYTES} and the arena has {self.bytes.size} bytes: plan the tensor again"
+            )
+        return np.ndarray(shape, element, self.bytes.data, offset, strides)
+
+    def feature_map(
+        self, offset: int, plane: int, channels: int, batch: int, height: int, width: int
+    ) -> NDArray[np.int8]:
+        """Return the feature map int8 [channels, batch, height, width]."""
+        return self.view(offset, (channels, batch, height, width), np.int8, plane)
+
+    def words(self, offset: int, *shape: int) -> NDArray[np.int32]:
+        """Return an int32 array without gaps."""
+        return self.view(offset, shape, np.int32)
+
+    def word(self, offset: int) -> int:
+        """Return one int32, such as the exponent of a feature map."""
+        return int(self.words(offset, 1)[0])
+
+    def counter(self, offset: int) -> NDArray[np.uint32]:
+        """Return one uint32 word as an array [1], such as the dither counter."""
+        return self.view(offset, (1,), np.uint32)
+
+    def slot(self, offset: int) -> Any:
+        """Return the strop_slot record, writable."""
+        return self.view(offset, (1,), SLOT)[0]
+
+    def site(self, offset: int) -> Site:
+        """Return what a strop_site says."""
+        record = self.view(offset, (1,), SITE)[0]
+        return Site(*(int(record[name]) for name in ("set", "next", "used", "over", "half")))
+
+    def write_site(self, offset: int, site: Site) -> None:
+        """Write a strop_site; its reserved words stay."""
+        record = self.view(offset, (1,), SITE)[0]
+        for name in ("set", "next", "used", "over", "half"):
+            record[name] = getattr(site, name)
+
+    def statistics(self, offset: int, channels: int) -> Statistics:
+        """Return the strop_channel_statistics of `channels` channels."""
+        records = self.view(offset, (channels,), STATISTICS)
+        mu, sigma, multiplier, sign_sum = (wide(records[name]) for name in ("mu", "sigma", "multiplier", "sign_sum"))
+        return Statistics(mu, sigma, multiplier, sign_sum)
+
+    def write_statistics(self, offset: int, statistics: Statistics) -> None:
+        """Write the strop_channel_statistics of every channel."""
+        records = self.view(offset, statistics.mu.shape, STATISTICS)
+        for name in ("mu", "sigma", "multiplier", "sign_sum"):
+            records[name] = getattr(statistics, name)
+
+
+def wide(stored: NDArray[Any]) -> Integers:
+    """Return a copy in int64, in which the arithmetic is exact."""
+    return stored.astype(np.int64)

@@ -1,0 +1,46 @@
+"""Max pooling (NUMERICS 1.3, 1.7) and global average pooling (1.10), on maps [C, N, H, W]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.runtime.reference.arithmetic import Integers, bitlen, dsh, rdiv, sat
+from strop.runtime.reference.windows import Geometry, add_windows, windows
+
+_OUTSIDE = -1000  # below every int8: a position outside the map never is the maximum
+
+
+def _first_maxima(y8: NDArray[Any], g: Geometry) -> tuple[Integers, NDArray[np.bool_]]:
+    """Return the maximum of each window [C, N, P, Q], and where its first one in raster order is [C, N, P, Q, R, S]."""
+    every = windows(y8, g, _OUTSIDE, np.int64)
+    flat = every.reshape(*every.shape[:4], -1)
+    first = np.argmax(flat, axis=-1)[..., None]
+    where = np.arange(flat.shape[-1]) == first
+    return np.take_along_axis(flat, first, axis=-1)[..., 0], where.reshape(every.shape)
+
+
+def max_forward(y8: NDArray[Any], g: Geometry) -> Integers:
+    """Return the maxima [C, N, P, Q] of the windows of y8 [C, N, H, W]."""
+    return _first_maxima(y8, g)[0]
+
+
+def max_backward(e8: Integers, y8: NDArray[Any], g: Geometry) -> Integers:
+    """Return the error [C, N, H, W]: each of e8 [C, N, P, Q] at the first maximum of its window, sums saturated."""
+    return sat(add_windows(_first_maxima(y8, g)[1] * e8[..., None, None], g))
+
+
+def average_forward(y8: Integers) -> Integers:
+    """Return the rounded mean [C, N, 1, 1] of each map."""
+    return rdiv(y8.sum(axis=(2, 3), keepdims=True), y8.shape[2] * y8.shape[3])
+
+
+def average_backward(e8: Integers, r: Integers) -> tuple[Integers, int]:
+    """Return the error [C, N, H, W] and what its exponent gains, from e8 [C, N, 1, 1] and dither r [C, N, H, W]."""
+    area = r.shape[2] * r.shape[3]
+    k = bitlen(area - 1)
+    reciprocal = rdiv(2 ** (k + 7), area)
+    h = 7 if area & (area - 1) == 0 else 8
+    return sat(dsh(np.broadcast_to(e8 * reciprocal, r.shape), h, r)), k + 7 - h
