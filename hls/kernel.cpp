@@ -1,0 +1,42 @@
+#include "kernel.hpp"
+
+#include "program.hpp"
+
+static_assert(sizeof(strop_command) == 256, "a command is 64 words: the host lays programs out by that size");
+static_assert(sizeof(strop_slot) == 64, "a slot's head is 16 words");
+static_assert(sizeof(strop_report) == 32, "a report is 8 words");
+static_assert(sizeof(strop_site) == 32, "a site is 8 words");
+static_assert(offsetof(strop_slot, loss_sum) % 8 == 0, "the loss sum is two whole words");
+
+// Register offsets reach the pragmas through this macro: a plain #pragma does not expand names.
+#define STROP_PRAGMA_(text) _Pragma(#text)
+#define STROP_PRAGMA(text) STROP_PRAGMA_(text)
+
+void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, uint32_t program, uint32_t commands, uint32_t steps,
+                  uint32_t slots, uint32_t slot_stride, uint32_t slot_count, uint32_t first_slot, uint32_t report,
+                  uint32_t *version) {
+  // clang-format off
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_bytes bundle=bytes offset=slave depth=67108864)
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_words bundle=words offset=slave depth=16777216)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_bytes offset=STROP_REG_ARENA_BYTES)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_words offset=STROP_REG_ARENA_WORDS)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=program offset=STROP_REG_PROGRAM)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=commands offset=STROP_REG_COMMANDS)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=steps offset=STROP_REG_STEPS)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=slots offset=STROP_REG_SLOTS)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=slot_stride offset=STROP_REG_SLOT_STRIDE)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=slot_count offset=STROP_REG_SLOT_COUNT)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=first_slot offset=STROP_REG_FIRST_SLOT)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=report offset=STROP_REG_REPORT)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=version offset=STROP_REG_VERSION)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=return)
+  // clang-format on
+  static strop::Machine machine;  // on-chip memory
+#pragma HLS BIND_STORAGE variable = machine.lane.tiles.b type = ram_2p impl = bram
+#pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.b type = complete dim = 3
+#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = cyclic factor = 16 dim = 2
+  *version = (STROP_CONTRACT_VERSION << 16) | STROP_NUMERICS_VERSION;
+  strop::PrepareSingleLane(machine);
+  const strop::StartRegisters start = {program,    commands, steps, slots, slot_stride, slot_count, first_slot, report};
+  strop::RunProgram(machine, arena_bytes, arena_words, start);
+}

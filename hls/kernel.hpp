@@ -1,0 +1,12 @@
+// The top function that Vitis HLS makes hardware of.
+#ifndef STROP_KERNEL_HPP
+#define STROP_KERNEL_HPP
+
+#include "contract.h"
+
+// One start. Both pointers are the arena: one port reads and writes bytes, the other 32-bit words.
+extern "C" void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, uint32_t program, uint32_t commands,
+                             uint32_t steps, uint32_t slots, uint32_t slot_stride, uint32_t slot_count,
+                             uint32_t first_slot, uint32_t report, uint32_t *version);
+
+#endif  // STROP_KERNEL_HPP

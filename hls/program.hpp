@@ -1,0 +1,188 @@
+// Running a program: fetch each command, dispatch it, report how it ended.
+#ifndef STROP_PROGRAM_HPP
+#define STROP_PROGRAM_HPP
+
+#include "convolution.hpp"
+#include "l1bn.hpp"
+#include "layout.hpp"
+#include "pooling.hpp"
+#include "sgd.hpp"
+#include "softmax.hpp"
+#include "weight_gradient.hpp"
+
+namespace strop {
+
+// The registers of one start, by their names in contract.h.
+struct StartRegisters {
+  uint32_t program;
+  uint32_t commands;
+  uint32_t steps;
+  uint32_t slots;
+  uint32_t slot_stride;
+  uint32_t slot_count;
+  uint32_t first_slot;
+  uint32_t report;
+};
+
+#define STROP_FETCH(field) \
+  command.field =          \
+      static_cast<decltype(command.field)>(ReadWord(words, STROP_FIELD_AT(at, strop_command, field)))
+
+inline strop_command FetchCommand(const int32_t *words, uint32_t at) {
+  strop_command command;
+  STROP_FETCH(opcode);
+  STROP_FETCH(flags);
+  STROP_FETCH(layer);
+  STROP_FETCH(activation);
+  STROP_FETCH(batch);
+  STROP_FETCH(channels_in);
+  STROP_FETCH(height_in);
+  STROP_FETCH(width_in);
+  STROP_FETCH(channels_out);
+  STROP_FETCH(height_out);
+  STROP_FETCH(width_out);
+  STROP_FETCH(kernel_h);
+  STROP_FETCH(kernel_w);
+  STROP_FETCH(stride_h);
+  STROP_FETCH(stride_w);
+  STROP_FETCH(pad_top);
+  STROP_FETCH(pad_left);
+  STROP_FETCH(groups);
+  STROP_FETCH(source);
+  STROP_FETCH(source_plane);
+  STROP_FETCH(source_2);
+  STROP_FETCH(source_2_plane);
+  STROP_FETCH(source_3);
+  STROP_FETCH(source_3_plane);
+  STROP_FETCH(target);
+  STROP_FETCH(target_plane);
+  STROP_FETCH(source_exponent);
+  STROP_FETCH(source_2_exponent);
+  STROP_FETCH(target_exponent);
+  STROP_FETCH(weight_exponent);
+  STROP_FETCH(site);
+  STROP_FETCH(dither);
+  STROP_FETCH(weights);
+  STROP_FETCH(gamma);
+  STROP_FETCH(beta);
+  STROP_FETCH(running_mu);
+  STROP_FETCH(running_sigma);
+  STROP_FETCH(running_steps);
+  STROP_FETCH(statistics);
+  STROP_FETCH(grad_gamma);
+  STROP_FETCH(grad_beta);
+  STROP_FETCH(exponent);
+  STROP_FETCH(labels);
+  STROP_FETCH(rows);
+  STROP_FETCH(columns);
+  STROP_FETCH(master);
+  STROP_FETCH(momentum);
+  STROP_FETCH(gradient);
+  STROP_FETCH(gradient_exponent);
+  STROP_FETCH(fraction_bits);
+  STROP_FETCH(momentum_decay);
+  STROP_FETCH(weight_decay_mantissa);
+  STROP_FETCH(weight_decay_shift);
+  STROP_FETCH(batch_mantissa);
+  STROP_FETCH(batch_shift);
+  return command;
+}
+#undef STROP_FETCH
+
+// What an operation may touch on chip is bounded by these; the host checks far more before it sends a program.
+inline bool WithinLimits(const strop_command &c) {
+  const bool counts = c.batch <= STROP_MAX_BATCH && c.channels_in <= kMaxFeatures && c.channels_out <= kMaxFeatures;
+  const bool sides = c.height_in <= STROP_MAX_SIDE && c.width_in <= STROP_MAX_SIDE && c.height_out <= STROP_MAX_SIDE &&
+                     c.width_out <= STROP_MAX_SIDE;
+  const bool window = c.kernel_h <= STROP_MAX_KERNEL && c.kernel_w <= STROP_MAX_KERNEL &&
+                      c.stride_h <= STROP_MAX_STRIDE && c.stride_w <= STROP_MAX_STRIDE;
+  const bool loss = c.opcode != STROP_OP_SOFTMAX_CROSS_ENTROPY || c.channels_out <= STROP_MAX_CLASSES;
+  const bool map = (c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD &&
+                    c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD) ||
+                   c.height_in * c.width_in <= STROP_MAX_POOL_PLANE;
+  return counts && sides && window && loss && map;
+}
+
+inline uint32_t Dispatch(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c, uint32_t slot,
+                         uint32_t &detail) {
+  const uint32_t source = c.source + ((c.flags & STROP_FLAG_SOURCE_IN_SLOT) ? slot : 0);
+  const uint32_t in_slot = (c.flags & STROP_FLAG_TARGET_IN_SLOT) ? slot : 0;
+  if (!WithinLimits(c)) return STROP_STATUS_BAD_COMMAND;
+  switch (c.opcode) {
+    case STROP_OP_INPUT:
+      return Input(machine, dram, words, c, source);
+    case STROP_OP_CONV_FORWARD:
+      return ConvForward(machine, dram, words, c, source, c.target + in_slot, c.target_exponent + in_slot);
+    case STROP_OP_CONV_INPUT_GRADIENT:
+      return ConvInputGradient(machine, dram, words, c, source, c.target + in_slot);
+    case STROP_OP_CONV_WEIGHT_GRADIENT:
+      return ConvWeightGradient(machine, dram, words, c, source, c.source_2);
+    case STROP_OP_L1BN_FORWARD:
+      return L1bnForward(machine, dram, words, c);
+    case STROP_OP_L1BN_BACKWARD:
+      return L1bnBackward(machine, dram, words, c);
+    case STROP_OP_MAX_POOL_FORWARD:
+      return MaxPoolForward(machine, dram, words, c);
+    case STROP_OP_MAX_POOL_BACKWARD:
+      return MaxPoolBackward(machine, dram, words, c);
+    case STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD:
+      return AveragePoolForward(machine, dram, words, c);
+    case STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD:
+      return AveragePoolBackward(machine, dram, words, c);
+    case STROP_OP_FLATTEN:
+      return Flatten(machine, dram, words, c, false);
+    case STROP_OP_UNFLATTEN:
+      return Flatten(machine, dram, words, c, true);
+    case STROP_OP_SOFTMAX_CROSS_ENTROPY:
+      return SoftmaxCrossEntropy(machine, dram, words, c, slot, source, c.target + in_slot, c.target_exponent + in_slot,
+                                 detail);
+    case STROP_OP_SGD:
+      return Sgd(machine, dram, words, c, slot);
+    case STROP_OP_WEIGHT_VIEW:
+      return WeightView(machine, dram, words, c);
+    default:
+      return STROP_STATUS_UNKNOWN_OPCODE;
+  }
+}
+
+inline void WriteReport(int32_t *words, uint32_t at, uint32_t status, uint32_t step, uint32_t command, uint32_t layer,
+                        uint32_t steps_done, uint32_t detail) {
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, status), static_cast<int32_t>(status));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, step), static_cast<int32_t>(step));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, command), static_cast<int32_t>(command));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, layer), static_cast<int32_t>(layer));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, steps_done), static_cast<int32_t>(steps_done));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, detail), static_cast<int32_t>(detail));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, cycles), 0);  // no counter yet
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, cycles) + 4, 0);
+}
+
+// One start: every command of the program on each mini-batch slot in turn. The first error ends it.
+inline void RunProgram(Machine &machine, int8_t *dram, int32_t *words, const StartRegisters &start) {
+  if (start.commands > STROP_MAX_COMMANDS || start.steps > STROP_MAX_STEPS || start.slot_count == 0) {
+    WriteReport(words, start.report, STROP_STATUS_BAD_REGISTERS, 0, 0, 0, 0, 0);
+    return;
+  }
+RunProgram_Step:
+  for (uint32_t step = 0; step < start.steps; ++step) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
+    const uint32_t slot = start.slots + (start.first_slot + step) % start.slot_count * start.slot_stride;
+  RunProgram_Command:
+    for (uint32_t i = 0; i < start.commands; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+      const strop_command command =
+          FetchCommand(words, start.program + i * static_cast<uint32_t>(sizeof(strop_command)));
+      uint32_t detail = 0;
+      const uint32_t status = Dispatch(machine, dram, words, command, slot, detail);
+      if (status != STROP_STATUS_OK) {
+        WriteReport(words, start.report, status, step, i, command.layer, step, detail);
+        return;
+      }
+    }
+  }
+  WriteReport(words, start.report, STROP_STATUS_OK, 0, 0, 0, start.steps, 0);
+}
+
+}  // namespace strop
+
+#endif  // STROP_PROGRAM_HPP

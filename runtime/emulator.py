@@ -1,0 +1,106 @@
+"""The emulator: the kernel's own C++, compiled for this machine, equal to the board's bytes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.runtime.contract import REPORT, C, Registers
+from strop.runtime.errors import DeviceError, DeviceUnavailable, InputError, MemoryPlanError
+
+INSTRUCTION_SETS = {"auto": 0, "portable": 1, "avx2": 2, "avx512-vnni": 3}
+
+
+def _kernel() -> Any:
+    try:
+        from strop.runtime import _kernel
+    except ImportError as error:
+        raise DeviceUnavailable(
+            f"the emulator was not compiled when strop was installed ({error}); install a C++ compiler "
+            "(Debian, Ubuntu: apt-get install g++ python3-dev) and install strop again"
+        ) from error
+    return _kernel
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def supported_instruction_sets() -> list[str]:
+    """Return the instruction sets that the kernel was compiled for and this processor has, slowest first."""
+    lib = _kernel().lib
+    return [name for name, number in INSTRUCTION_SETS.items() if number and lib.strop_emulator_supports(number)]
+
+
+class EmulatorDevice:
+    """The kernel on this machine's cores. `instruction_set` "auto" takes the widest there is; no choice changes a byte.
+
+    Raises `DeviceUnavailable` if the kernel was not compiled or the processor lacks the instruction set.
+    """
+
+    name = "emulator"
+
+    def __init__(self, threads: int | None = None, instruction_set: str = "auto") -> None:
+        if instruction_set not in INSTRUCTION_SETS:
+            raise InputError(f"instruction set {instruction_set!r}; allowed: {', '.join(INSTRUCTION_SETS)}")
+        kernel = _kernel()
+        self._ffi, self._lib = kernel.ffi, kernel.lib
+        self.threads = threads or available_cores()
+        handle = self._lib.strop_emulator_open(self.threads, INSTRUCTION_SETS[instruction_set])
+        if handle == self._ffi.NULL:
+            raise DeviceUnavailable(
+                f"this processor has no {instruction_set}; it has {', '.join(supported_instruction_sets())}"
+            )
+        self._handle: Any = self._ffi.gc(handle, self._lib.strop_emulator_close)
+        number = self._lib.strop_emulator_isa(handle)
+        self.instruction_set = next(name for name, value in INSTRUCTION_SETS.items() if value == number)
+        version = int(self._lib.strop_emulator_version())
+        self.contract_version, self.numerics_version = version >> 16, version & 0xFFFF
+        self.description = f"emulator: the kernel's C++ on {self.threads} thread(s), {self.instruction_set}"
+        self._arena: NDArray[np.uint8] = np.zeros(0, np.uint8)
+
+    def allocate(self, nbytes: int) -> None:
+        """Take one arena of zeros, aligned as the contract says."""
+        try:
+            block = np.zeros(nbytes + C.ALIGN_BYTES, np.uint8)
+        except MemoryError as error:
+            raise MemoryPlanError(f"this machine has no {nbytes} bytes for the arena; take a smaller mini-batch") from error
+        start = -block.ctypes.data % C.ALIGN_BYTES
+        self._arena = block[start : start + nbytes]
+
+    def write(self, offset: int, data: NDArray[Any]) -> None:
+        """Copy the bytes of a C-contiguous array into the arena."""
+        raw = data.reshape(-1).view(np.uint8)
+        self._span(offset, raw.size)[:] = raw
+
+    def read(self, offset: int, nbytes: int) -> NDArray[np.uint8]:
+        """Return a copy of `nbytes` bytes of the arena."""
+        return self._span(offset, nbytes).copy()
+
+    def _span(self, offset: int, nbytes: int) -> NDArray[np.uint8]:
+        if offset < 0 or offset + nbytes > self._arena.size:
+            raise DeviceError(f"bytes {offset} to {offset + nbytes} are outside the arena of {self._arena.size}")
+        return self._arena[offset : offset + nbytes]
+
+    def run(self, registers: Registers) -> np.void:
+        """Run one start to its end; other Python threads go on meanwhile."""
+        r = registers
+        arena = self._ffi.from_buffer("uint8_t[]", self._arena, require_writable=True)
+        self._lib.strop_emulator_run(
+            self._handle, arena, r.program, r.commands, r.steps, r.slots, r.slot_stride, r.slot_count, r.first_slot, r.report
+        )
+        report: np.void = self.read(r.report, REPORT.itemsize).view(REPORT)[0]
+        return report
+
+    def close(self) -> None:
+        """Stop the threads and free the arena."""
+        self._arena = np.zeros(0, np.uint8)
+        if self._handle is not None:
+            self._ffi.release(self._handle)
+            self._handle = None

@@ -1,0 +1,237 @@
+"""A network as the compiler takes it: a chain of layers with an input shape, checked when it is made.
+
+A *block* is what the kernel trains as one: a convolution or fully-connected layer with its L1BN and activation. The chain is
+declared with the field's layers; `NetworkGraph` groups them into blocks and infers every shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Union
+
+from strop.runtime.contract import C
+from strop.runtime.errors import LimitError, NetworkError
+
+Shape = tuple[int, int, int]  # channels, height, width
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """Convolution without bias (L1BN's beta takes its place), square or rectangular filter, zero padding."""
+
+    channels: int
+    kernel: tuple[int, int] = (3, 3)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    groups: int = 1
+    kind: ClassVar[str] = "conv2d"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Fully-connected layer; with a bias where no L1BN follows (the last layer)."""
+
+    features: int
+    kind: ClassVar[str] = "linear"
+
+
+@dataclass(frozen=True)
+class L1BN:
+    """L1 batch normalization (Wu et al., Eq. 9 to 11)."""
+
+    kind: ClassVar[str] = "l1bn"
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """max(0, x), fused into the L1BN before it."""
+
+    kind: ClassVar[str] = "relu"
+
+
+@dataclass(frozen=True)
+class MaxPool2d:
+    """Max pooling; positions outside the map do not take part."""
+
+    kernel: tuple[int, int] = (2, 2)
+    stride: tuple[int, int] = (2, 2)
+    padding: tuple[int, int] = (0, 0)
+    kind: ClassVar[str] = "max_pool2d"
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool:
+    """Mean of each channel's map."""
+
+    kind: ClassVar[str] = "global_average_pool"
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """[C, H, W] to [C*H*W], in that order."""
+
+    kind: ClassVar[str] = "flatten"
+
+
+Layer = Union[Conv2d, Linear, L1BN, ReLU, MaxPool2d, GlobalAveragePool, Flatten]
+LAYER_KINDS: dict[str, type[Any]] = {
+    cls.kind: cls for cls in (Conv2d, Linear, L1BN, ReLU, MaxPool2d, GlobalAveragePool, Flatten)
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer in its place: its name, and the shapes of what it reads and writes."""
+
+    name: str
+    layer: Layer
+    input: Shape
+    output: Shape
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """[K, C/groups, R, S] of a convolution or fully-connected layer."""
+        if isinstance(self.layer, Conv2d):
+            return (self.layer.channels, self.input[0] // self.layer.groups, *self.layer.kernel)
+        return (self.output[0], self.input[0], 1, 1)
+
+
+@dataclass(frozen=True)
+class NetworkGraph:
+    """A chain of layers on an image of `input` = (channels, height, width), uint8.
+
+    `border` pixels of black are put around each image by the input conversion (LeNet-5 takes 28x28 images as 32x32).
+    Raises `NetworkError` or `LimitError` where the chain cannot be built, naming the layer.
+    """
+
+    name: str
+    input: Shape
+    layers: tuple[Layer, ...]
+    border: int = 0
+    nodes: tuple[Node, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", _infer(self))
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs of the last layer."""
+        return self.nodes[-1].output[0]
+
+    @property
+    def weighted(self) -> tuple[Node, ...]:
+        """The convolutions and fully-connected layers, in order."""
+        return tuple(node for node in self.nodes if isinstance(node.layer, (Conv2d, Linear)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the declaration as plain data, for a checkpoint's manifest."""
+        layers = [{"kind": layer.kind, **asdict(layer)} for layer in self.layers]
+        return {"name": self.name, "input": list(self.input), "border": self.border, "layers": layers}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> NetworkGraph:
+        """Build the graph that `to_dict` described; raises `NetworkError` on anything else."""
+        try:
+            layers = []
+            for entry in data["layers"]:
+                fields = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "kind"}
+                layers.append(LAYER_KINDS[entry["kind"]](**fields))
+            return NetworkGraph(str(data["name"]), tuple(data["input"]), tuple(layers), int(data["border"]))
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, NetworkError):
+                raise
+            raise NetworkError(
+                f"not a network description: {error!r}; allowed layer kinds: {', '.join(LAYER_KINDS)}"
+            ) from error
+
+    def digest(self) -> str:
+        """Return sha256 (hex) of the declaration without its name: equal digests train to equal bytes."""
+        data = self.to_dict()
+        del data["name"]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _infer(graph: NetworkGraph) -> tuple[Node, ...]:
+    channels, height, width = graph.input
+    if min(graph.input) < 1 or graph.border < 0:
+        raise NetworkError(f"{graph.name}: input {graph.input} and border {graph.border} must be positive sizes")
+    shape: Shape = (channels, height + 2 * graph.border, width + 2 * graph.border)
+    nodes: list[Node] = []
+    counts: dict[str, int] = {}
+    for index, layer in enumerate(graph.layers):
+        prefix = {"conv2d": "conv", "linear": "fc", "l1bn": "bn", "max_pool2d": "pool"}.get(layer.kind, layer.kind)
+        counts[prefix] = counts.get(prefix, 0) + 1
+        name = f"{prefix}{counts[prefix]}"
+        output = _output_shape(graph.name, name, layer, shape)
+        _check_order(graph, index, name, layer)
+        if max(output[1:]) > C.MAX_SIDE or output[0] > C.MAX_CHANNELS:
+            raise LimitError(
+                f"{graph.name}, layer {name}: output {output} exceeds {C.MAX_CHANNELS} channels or {C.MAX_SIDE} a side"
+            )
+        nodes.append(Node(name, layer, shape, output))
+        shape = output
+    if not nodes or not isinstance(nodes[-1].layer, Linear):
+        raise NetworkError(f"{graph.name}: the last layer must be Linear, one output a class")
+    if shape[0] > C.MAX_CLASSES or shape[0] < 2:
+        raise LimitError(f"{graph.name}: {shape[0]} classes; allowed: 2 to {C.MAX_CLASSES}")
+    return tuple(nodes)
+
+
+def _window(where: str, size: tuple[int, int], kernel: Any, stride: Any, padding: Any) -> tuple[int, int]:
+    if not (1 <= min(kernel) and max(kernel) <= C.MAX_KERNEL and 1 <= min(stride) and max(stride) <= C.MAX_STRIDE):
+        raise LimitError(
+            f"{where}: kernel {kernel}, stride {stride}; allowed: kernel 1 to {C.MAX_KERNEL}, stride 1 to {C.MAX_STRIDE}"
+        )
+    if min(padding) < 0 or padding[0] >= kernel[0] or padding[1] >= kernel[1]:
+        raise LimitError(f"{where}: padding {padding} must be at least 0 and smaller than the kernel {kernel}")
+    out = tuple((size[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i in (0, 1))
+    if min(size[i] + 2 * padding[i] - kernel[i] for i in (0, 1)) < 0:
+        raise NetworkError(f"{where}: kernel {kernel} is larger than its padded input {size}")
+    return out[0], out[1]
+
+
+def _output_shape(network: str, name: str, layer: Layer, shape: Shape) -> Shape:
+    where = f"{network}, layer {name}"
+    channels, height, width = shape
+    if isinstance(layer, Conv2d):
+        p, q = _window(where, (height, width), layer.kernel, layer.stride, layer.padding)
+        if layer.channels < 1 or layer.groups < 1 or channels % layer.groups or layer.channels % layer.groups:
+            raise NetworkError(f"{where}: {channels} to {layer.channels} channels cannot be split in {layer.groups} groups")
+        if channels // layer.groups * layer.kernel[0] * layer.kernel[1] > C.MAX_REDUCTION:
+            raise LimitError(f"{where}: a sum of more than {C.MAX_REDUCTION} products does not fit int32")
+        return (layer.channels, p, q)
+    if isinstance(layer, Linear):
+        if (height, width) != (1, 1):
+            raise NetworkError(f"{where}: Linear takes [features], got {shape}; put Flatten or GlobalAveragePool before it")
+        if layer.features < 1:
+            raise NetworkError(f"{where}: {layer.features} features; at least 1 is needed")
+        return (layer.features, 1, 1)
+    if isinstance(layer, MaxPool2d):
+        p, q = _window(where, (height, width), layer.kernel, layer.stride, layer.padding)
+        return (channels, p, q)
+    if isinstance(layer, GlobalAveragePool):
+        if height * width > C.MAX_POOL_PLANE:
+            raise LimitError(f"{where}: a map of {height}x{width}; allowed: {C.MAX_POOL_PLANE} positions")
+        return (channels, 1, 1)
+    if isinstance(layer, Flatten):
+        return (channels * height * width, 1, 1)
+    if isinstance(layer, (L1BN, ReLU)):
+        return shape
+    raise NetworkError(f"{where}: {layer!r} is no layer that strop can train; allowed: {', '.join(LAYER_KINDS)}")
+
+
+def _check_order(graph: NetworkGraph, index: int, name: str, layer: Layer) -> None:
+    """The kernel trains convolution + L1BN (+ ReLU) as one block, and ends with a Linear that has a bias."""
+    where = f"{graph.name}, layer {name}"
+    before = graph.layers[index - 1] if index else None
+    after = graph.layers[index + 1] if index + 1 < len(graph.layers) else None
+    if isinstance(layer, Conv2d) and not isinstance(after, L1BN):
+        raise NetworkError(f"{where}: a convolution must be followed by L1BN")
+    if isinstance(layer, Linear) and after is not None and not isinstance(after, L1BN):
+        raise NetworkError(f"{where}: a Linear layer must be followed by L1BN, except the last")
+    if isinstance(layer, L1BN) and not isinstance(before, (Conv2d, Linear)):
+        raise NetworkError(f"{where}: L1BN must follow a convolution or a Linear layer")
+    if isinstance(layer, ReLU) and not isinstance(before, L1BN):
+        raise NetworkError(f"{where}: ReLU must follow L1BN, into which it is fused")
