@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.runtime.contract import COMMAND, OPCODE_NAMES, REPORT, C, Registers
-from strop.runtime.errors import DeviceError, InputError, ProgramError
+from strop.runtime.errors import DeviceError, InputError, MemoryPlanError, ProgramError
 from strop.runtime.reference.arena import Arena
 from strop.runtime.reference.limits import word_beyond_limit
 from strop.runtime.reference.operations import OPERATIONS, Stop
@@ -37,9 +37,9 @@ class ReferenceDevice:
         return self._memory
 
     def allocate(self, nbytes: int) -> None:
-        """Make the arena, zeroed; it replaces an earlier one. Raises `InputError` for a size that is not positive."""
-        if nbytes <= 0:
-            raise InputError(f"an arena of {nbytes} bytes; it must have at least one")
+        """Make the arena, zeroed; it replaces an earlier one. Raises `MemoryPlanError` beyond 32-bit offsets."""
+        if not 0 < nbytes <= 2**32:
+            raise MemoryPlanError(f"an arena of {nbytes} bytes; offsets are 32 bits: take 1 to {2**32}")
         self._memory = Arena(nbytes)
 
     def write(self, offset: int, data: NDArray[Any]) -> None:

@@ -1,0 +1,70 @@
+"""The update against exact rational arithmetic, its saturation, and the int8 view of the weights."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+
+from strop.runtime.reference import sgd
+from strop.runtime.reference.sgd import Factor
+
+TOP = 2**31 - 1
+
+
+def half_up(value: Fraction) -> int:
+    return floor(value + Fraction(1, 2))
+
+
+def test_update_is_momentum_sgd() -> None:
+    """Protects the order and the signs of the four terms: exact fractions, rounded once each."""
+    rng = np.random.default_rng(5)
+    w, v, dw = (rng.integers(-(2**b), 2**b, (3, 4)) for b in (26, 24, 22))
+    e = np.array([[9], [12], [30]])
+    got_w, got_v = sgd.update(
+        w,
+        v,
+        dw,
+        e,
+        fraction=24,
+        reciprocal=Factor(21845, 21),
+        decay=26,
+        weight_decay=Factor(131, 18),
+        learning_rate=Factor(205, 11),
+    )
+    for index in np.ndindex(3, 4):
+        gradient = half_up(Fraction(int(dw[index]) * 21845) * Fraction(2) ** int(24 - 21 - e[index[0], 0]))
+        kept = int(v[index]) - half_up(Fraction(26 * int(v[index]), 256))
+        new_v = kept + gradient + half_up(Fraction(131 * int(w[index]), 2**18))
+        assert got_v[index] == new_v
+        assert got_w[index] == int(w[index]) - half_up(Fraction(205 * new_v, 2**11))
+
+
+def test_state_saturates() -> None:
+    """Protects int32 masters: momentum and weight stop at the ends instead of wrapping."""
+    settings = {"fraction": 24, "decay": 0, "weight_decay": Factor(0, 0), "reciprocal": Factor(1, 0)}
+    full = np.full((1, 2), TOP)
+    w, v = sgd.update(
+        np.array([[-TOP, TOP]]),
+        np.array([[TOP, -TOP]]),
+        full * [[1, -1]],
+        np.array([[10]]),
+        learning_rate=Factor(255, 0),
+        **settings,
+    )
+    assert v.tolist() == [[TOP, -TOP]]
+    assert w.tolist() == [[-TOP, TOP]]
+    w, v = sgd.update(np.array([[7, -7]]), full, full, np.array([[40]]), learning_rate=Factor(0, 0), **settings)
+    assert w.tolist() == [[7, -7]]  # a learning rate of 0 moves no weight
+
+
+def test_weight_view() -> None:
+    """Protects the exponents: a row's own, or the largest row's for all; ties and saturation of the rounding."""
+    master = np.array([[127 << 10, 1 << 9, -(1 << 9), (1 << 9) - 1], [0, 0, 0, 0], [255, -255, 3, 1]])
+    w8, ew = sgd.weight_view(master, per_row=True)
+    assert w8.tolist() == [[127, 1, 0, 0], [0, 0, 0, 0], [127, -127, 2, 1]]  # 127.5 saturates; 1.5 and 0.5 go up
+    assert ew.tolist() == [14, 24, 23]
+    w8, ew = sgd.weight_view(master, per_row=False)
+    assert ew.tolist() == [14, 14, 14]
+    assert w8.tolist() == [[127, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
