@@ -33,7 +33,10 @@ ffibuilder.set_source(
     include_dirs=["hls"],
     language="c++",
     # No -march: the leaf loops are compiled for several instruction sets and chosen at run time, so a wheel travels.
-    extra_compile_args=["-std=c++14", "-O3", "-g0", "-fvisibility=hidden", "-pthread"],
+    extra_compile_args=[
+        *("-std=c++14", "-O3", "-g0", "-fvisibility=hidden", "-pthread"),
+        *("-Wno-unknown-pragmas", "-Wno-unused-label"),  # pragmas and loop labels are for Vitis HLS
+    ],
     extra_link_args=["-pthread"],
     optional=os.environ.get("STROP_REQUIRE_KERNEL") != "1",
 )

@@ -32,6 +32,7 @@ from strop.runtime.device import open_device
 for name in {names}:
     device = open_device(name)
     device.allocate(4096)
+    device.write(0, np.array([C.OP_COUNT], np.uint32))
     slots = dict(slots=1024, slot_stride=64, slot_count=1, first_slot=0)
     report = device.run(Registers(program=0, commands=1, steps=1, report=2048, **slots))
     assert report["status"] == C.STATUS_UNKNOWN_OPCODE, report
@@ -55,8 +56,9 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 
 def build_wheel(source: Path, target: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Build a wheel of `source` into `target` with this environment's tools, and show what the compiler said."""
-    command = ["pip", "wheel", "-v", source, "--no-deps", "--no-build-isolation", "--wheel-dir", target]
+    """Build a wheel of a copy of `source` into `target` with this environment's tools; -v shows the compiler's."""
+    copy = shutil.copytree(source, target.parent / "source")
+    command = ["pip", "--no-cache-dir", "wheel", "-v", copy, "--no-deps", "--no-build-isolation", "--wheel-dir", target]
     return run(sys.executable, "-m", *command, cwd=target.parent, **environment)
 
 
