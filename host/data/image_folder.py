@@ -1,0 +1,191 @@
+"""Folders of images, one subfolder per class: folder/class_name/*.png. Needs Pillow (`pip install strop[images]`)."""
+
+from __future__ import annotations
+
+import math
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.host.data.bounded import DEFAULT_MAX_BYTES, allocate, check_claim
+from strop.host.data.dataset import Dataset, Split, check_split
+from strop.runtime.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Mode = Literal["L", "RGB"]
+
+FORMATS = {  # Pillow's name: suffixes. A closed list: some of its readers start other programs
+    "BMP": (".bmp",),
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "PPM": (".pgm", ".ppm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+MAX_IMAGE_PIXELS = 1 << 26
+DECODING_ERRORS = (  # what Pillow raises on damaged bytes
+    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, MemoryError,
+    struct.error, zlib.error,
+)  # fmt: skip
+GREY_MODES = ("1", "L", "LA")
+COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+def load_image_folder(
+    folder: str | Path,
+    split: Split = "train",
+    *,
+    size: tuple[int, int] | None = None,
+    mode: Mode | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    name: str | None = None,
+) -> Dataset:
+    """Return the images of `folder`, or of its train/ or test/ where these hold class folders, sorted by name.
+
+    `size` (height, width) resizes every image (bilinear); without it all must have one size. `mode` is "L" (grey) or
+    "RGB"; without it grey where every image is. Transparency is dropped, EXIF rotation is not applied, of several
+    frames the first is taken. A folder without train/ and test/ serves as "train" and as "all". Hidden files (.name)
+    are passed over; any other file that is no image is an error. Raises DataError, which names the file, and
+    InputError for a wrong `size` or `mode`.
+    """
+    folder = Path(folder)
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise InputError(f"size must be (height, width), each at least 1, got {size!r}")
+    if mode not in (None, "L", "RGB"):
+        raise InputError(f'mode {mode!r} is unknown; allowed are "L" and "RGB"')
+    root, classes = _root_and_classes(folder, check_split(split))
+    files = list(_image_files(root, classes))
+    shape, mode = _common_shape([path for path, _ in files], size, mode)
+    total = len(files) * math.prod(shape)
+    check_claim(str(root), total, max_bytes)
+    images = allocate(str(root), total).reshape(len(files), *shape)
+    for row, (path, _) in enumerate(files):
+        images[row] = _pixels(path, shape, mode, resize=size is not None)
+    images.flags.writeable = False
+    labels = np.array([label for _, label in files], np.int32)
+    try:
+        return Dataset(images, labels, classes, name or f"{folder.name}/{split}")
+    except InputError as error:
+        raise DataError(f"{root}: {error}") from error
+
+
+def _root_and_classes(folder: Path, split: Split) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder that holds the split's class folders, and the names of all classes."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    parts = {part: folder / part for part in ("train", "test") if _subfolders(folder / part)}
+    if not parts:
+        if split == "test":
+            raise DataError(f"{folder}: has no test/ with class folders; add one, or hold out samples: Dataset.split")
+        classes = _class_names(folder)
+        if not classes:
+            raise DataError(f"{folder}: holds no class folders; expected are folder/class_name/*{', *'.join(SUFFIXES)}")
+        return folder, classes
+    if split not in parts:
+        raise DataError(f"{folder}: has no {split!r} split; it is split into {' and '.join(parts)}")
+    classes = _class_names(parts.get("train", parts[split]))
+    strangers = set(_class_names(parts[split])) - set(classes)
+    if strangers:
+        raise DataError(
+            f"{parts[split]}: has a class {min(strangers)!r} that {folder / 'train'} lacks; rename or remove it"
+        )
+    return parts[split], classes
+
+
+def _image_files(root: Path, classes: tuple[str, ...]) -> Iterator[tuple[Path, int]]:
+    """Yield each image's path and label."""
+    for label, name in enumerate(classes):
+        if not (root / name).is_dir():
+            continue  # a test set may lack a class
+        files = _visible(root / name)
+        if not files:
+            raise DataError(f"{root / name}: holds no images; add some or remove the folder")
+        for path in files:
+            if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+                raise DataError(f"{path}: is not an image; allowed are files *{', *'.join(SUFFIXES)}")
+            yield path, label
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    for path in _visible(root):
+        if not path.is_dir():
+            raise DataError(f"{path}: lies beside class folders; move it into one, or away")
+    return tuple(path.name for path in _visible(root))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.is_dir()] if folder.is_dir() else []
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _common_shape(
+    paths: list[Path], size: tuple[int, int] | None, mode: Mode | None
+) -> tuple[tuple[int, int, int], Mode]:
+    """Return channels, height, width and mode for all images; reads their headers only."""
+    all_grey = True
+    for path in paths:
+        with _opened(path) as image:
+            own = (image.height, image.width)
+            all_grey = all_grey and image.mode in GREY_MODES
+        if path == paths[0]:
+            first = own
+        if size is None and own != first:
+            raise DataError(
+                f"{path}: is {own[0]} x {own[1]} pixels (height x width), {paths[0]} is {first[0]} x {first[1]}; "
+                "pass size=(height, width) to resize all"
+            )
+    chosen: Mode = mode or ("L" if all_grey else "RGB")
+    return (1 if chosen == "L" else 3, *(size or first)), chosen
+
+
+def _pixels(path: Path, shape: tuple[int, int, int], mode: Mode, resize: bool) -> NDArray[np.uint8]:
+    """Return uint8 [C, H, W]."""
+    from PIL import Image
+
+    channels, height, width = shape
+    with _opened(path) as image:
+        converted = image.convert(mode)
+        if resize and converted.size != (width, height):
+            converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+        pixels: NDArray[np.uint8] = np.asarray(converted, np.uint8).reshape(*converted.size[::-1], channels)
+        pixels = pixels.transpose(2, 0, 1)
+    if pixels.shape != shape:
+        raise DataError(f"{path}: changed its size while the folder was read; try again when nothing writes to it")
+    return pixels
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """Open an image of an allowed format, mode and size; Pillow's errors, also of the body, come out as DataError."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DataError("image folders need Pillow; install it with `pip install strop[images]`") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=tuple(FORMATS)) as image:
+                if image.width * image.height > MAX_IMAGE_PIXELS:
+                    raise DataError(f"{path}: {image.width * image.height} pixels; allowed are {MAX_IMAGE_PIXELS}")
+                if image.mode not in GREY_MODES + COLOR_MODES:
+                    raise DataError(f"{path}: pixels of mode {image.mode}; save it with 8 bits per channel")
+                yield image
+    except DataError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: {error}; allowed are {MAX_IMAGE_PIXELS} pixels") from error
+    except DECODING_ERRORS as error:
+        raise DataError(f"{path}: cannot be read as an image: {error}; restore or remove it") from error
