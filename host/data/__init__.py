@@ -1,0 +1,39 @@
+"""Data sets: labelled uint8 images from files, checked at the door, and the drifts to fine-tune for.
+
+| `load_dataset(spec)` takes | read by |
+|---|---|
+| "fashion-mnist" | `load_fashion_mnist`: Debian's package dataset-fashion-mnist, or the folder that STROP_DATA names |
+| "fashion-mnist-subset" | `load_fashion_mnist_subset`: bundled, 2,000 training and 1,000 test images |
+| file.npz | `load_npz`: without pickle |
+| a folder of idx files | `load_idx_folder`: MNIST and its relatives |
+| a folder of images | `load_image_folder`: needs Pillow |
+"""
+
+from __future__ import annotations
+
+from strop.host.data.dataset import Dataset, Layout, Split
+from strop.host.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
+from strop.host.data.idx import load_idx_folder, load_idx_pair, read_idx
+from strop.host.data.image_folder import load_image_folder
+from strop.host.data.load import NAMED_DATASETS, load_dataset
+from strop.host.data.npz import NpzArchive
+from strop.host.data.npz_dataset import load_npz
+from strop.host.data.shifts import SHIFTS, shift_dataset
+
+__all__ = [
+    "NAMED_DATASETS",
+    "SHIFTS",
+    "Dataset",
+    "Layout",
+    "NpzArchive",
+    "Split",
+    "load_dataset",
+    "load_fashion_mnist",
+    "load_fashion_mnist_subset",
+    "load_idx_folder",
+    "load_idx_pair",
+    "load_image_folder",
+    "load_npz",
+    "read_idx",
+    "shift_dataset",
+]
