@@ -52,7 +52,7 @@ int32_t Loops(int32_t n) {
   for (int32_t i = 0; i < 4; ++i) sum += i;  // finds: loop-label
 Loops_Bound:
   for (int32_t i = 0; i < n; ++i) {  // finds: loop-bound
-  Loops_Inner:
+Loops_Inner:
     for (int32_t j = i; j < 8; ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 8
       sum += j;
@@ -72,24 +72,24 @@ Loops_End:
 }
 
 int32_t Memory(int32_t n) {
-  int32_t *heap = new int32_t[4];                                        // finds: heap
-  delete[] heap;                                                         // finds: heap
+  int32_t *heap = new int32_t[4];                                           // finds: heap
+  delete[] heap;                                                            // finds: heap
   int32_t *block = static_cast<int32_t *>(malloc(static_cast<size_t>(n)));  // finds: heap
-  free(block);                                                           // finds: heap
-  int32_t lengths[n];                                                    // finds: array-bound
+  free(block);                                                              // finds: heap
+  int32_t lengths[n];                                                       // finds: array-bound
   lengths[0] = n;
-  static int32_t kept = 0;  // finds: mutable-global
-  ++kept;                   // finds: mutable-global
-  ++counter;                // finds: mutable-global
-  std::array<int32_t, 4> values = {};                 // finds: stl
+  static int32_t kept = 0;                                    // finds: mutable-global
+  ++kept;                                                     // finds: mutable-global
+  ++counter;                                                  // finds: mutable-global
+  std::array<int32_t, 4> values = {};                         // finds: stl
   const int8_t *bytes = reinterpret_cast<int8_t *>(lengths);  // finds: pointer-cast
-  const int16_t *shorts = (const int16_t *)bytes;     // finds: pointer-cast
-  return lengths[0] + shorts[0] + values[0];          // finds: stl
+  const int16_t *shorts = (const int16_t *)bytes;             // finds: pointer-cast
+  return lengths[0] + shorts[0] + values[0];                  // finds: stl
 }
 
 int32_t Errors(int32_t n) {
-  try {                    // finds: exception
-    if (n < 0) throw n;    // finds: exception
+  try {                  // finds: exception
+    if (n < 0) throw n;  // finds: exception
   } catch (int32_t) {
   }
   float half = 0.5f;                    // finds: float
@@ -101,12 +101,12 @@ int32_t Errors(int32_t n) {
 
 void Pragmas(const int32_t *source, int32_t *target) {
   int32_t line[16];
-#pragma HLS BIND_OPS variable = line op = mul impl = dsp  // finds: unknown-pragma
-#pragma HLS RESOURCE variable = line core = RAM_2P        // finds: unknown-pragma
-#pragma HLS ARRAY_PARTITION variabel = line complete      // finds: unknown-option, option-missing
-#pragma HLS ARRAY_PARTITION variable = lines complete     // finds: pragma-variable
+#pragma HLS BIND_OPS variable = line op = mul impl = dsp             // finds: unknown-pragma
+#pragma HLS RESOURCE variable = line core = RAM_2P                   // finds: unknown-pragma
+#pragma HLS ARRAY_PARTITION variabel = line complete                 // finds: unknown-option, option-missing
+#pragma HLS ARRAY_PARTITION variable = lines complete                // finds: pragma-variable
 #pragma HLS BIND_STORAGE variable = line type = ram_2p impl = bramm  // finds: option-value
-#pragma HLS INTERFACE mode = m_axi port = source          // finds: pragma-place
+#pragma HLS INTERFACE mode = m_axi port = source                     // finds: pragma-place
 Pragmas_Copy:
   for (int32_t i = 0; i < 16; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 16  // finds: option-missing
