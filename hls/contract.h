@@ -167,7 +167,7 @@
 #define STROP_OP_COUNT 23
 
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
-#define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` counts from the step's slot */
+#define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` and `source_exponent` count from the step's slot */
 #define STROP_FLAG_TARGET_IN_SLOT 0x002 /* `target` and `target_exponent` count from the step's slot */
 #define STROP_FLAG_FIXED 0x004          /* use what training left (shift, statistics) and change nothing */
 #define STROP_FLAG_LOGITS 0x008

@@ -24,20 +24,20 @@ struct Product {
   uint32_t target, target_plane;
 };
 
-inline Product ForwardProduct(const strop_command &c, uint32_t source, uint32_t target) {
+inline Product ForwardProduct(const strop_command &c) {
   const uint32_t taps = c.kernel_h * c.kernel_w;
   const uint32_t depth = c.channels_in / c.groups;
   const uint32_t rows = c.channels_out / c.groups;
   return {InputRaster(c), c.groups, rows,   depth,         taps,   false,         c.weights, depth * taps,
-          taps,           rows * depth * taps, source, c.source_plane, target, c.target_plane};
+          taps,           rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
 }
 
-inline Product InputGradientProduct(const strop_command &c, uint32_t source, uint32_t target) {
+inline Product InputGradientProduct(const strop_command &c) {
   const uint32_t taps = c.kernel_h * c.kernel_w;
   const uint32_t rows = c.channels_in / c.groups;
   const uint32_t depth = c.channels_out / c.groups;
   return {GradientRaster(c), c.groups, rows,   depth,         taps,   true,          c.weights, taps,
-          rows * taps,       rows * depth * taps, source, c.source_plane, target, c.target_plane};
+          rows * taps,       rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
 }
 
 inline uint32_t Blocks(uint32_t items, uint32_t size) { return (items + size - 1) / size; }
@@ -199,16 +199,15 @@ inline uint64_t ProductWork(const Product &p) {
 }
 
 // CONV_FORWARD: 1.3 steps 1 and 2; for the last layer, logits.
-inline uint32_t ConvForward(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c, uint32_t source,
-                            uint32_t target, uint32_t target_exponent) {
-  const Product product = ForwardProduct(c, source, target);
+inline uint32_t ConvForward(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
+  const Product product = ForwardProduct(c);
   if (!FitsOnChip(product.raster)) return STROP_STATUS_BAD_COMMAND;
   const int32_t source_exponent = ReadWord(words, c.source_exponent);
   if (c.flags & STROP_FLAG_LOGITS) {
     const int32_t exponent = source_exponent + ReadWord(words, c.weight_exponent);
     const Store store = {StoreMode::kLogits, 0, 0, c.beta, exponent};
     STROP_ON_LANES(machine, ProductWork(product), ProductTiles(lane, dram, words, product, store));
-    WriteWord(words, target_exponent, exponent);
+    WriteWord(words, c.target_exponent, exponent);
     return STROP_STATUS_OK;
   }
   const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
@@ -230,15 +229,14 @@ inline uint32_t ConvForward(Machine &machine, int8_t *dram, int32_t *words, cons
 ConvForward_Exponent:
   for (uint32_t k = 0; k < c.channels_out; ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-    WriteWord(words, target_exponent + 4 * k, source_exponent + ReadWord(words, c.weight_exponent + 4 * k) - shift);
+    WriteWord(words, c.target_exponent + 4 * k, source_exponent + ReadWord(words, c.weight_exponent + 4 * k) - shift);
   }
   return STROP_STATUS_OK;
 }
 
 // CONV_INPUT_GRADIENT: 1.7 step 6.
-inline uint32_t ConvInputGradient(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c,
-                                  uint32_t source, uint32_t target) {
-  const Product product = InputGradientProduct(c, source, target);
+inline uint32_t ConvInputGradient(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
+  const Product product = InputGradientProduct(c);
   if (!FitsOnChip(product.raster)) return STROP_STATUS_BAD_COMMAND;
   const uint32_t dither = NextDither(words, c.dither);
   const Site site = ReadSite(words, c.site);

@@ -7,7 +7,7 @@
 namespace strop {
 
 // INPUT: a0 = max(p - 128, -127) with a black border (1.2).
-inline void InputShare(Lane &lane, int8_t *dram, const strop_command &c, uint32_t source) {
+inline void InputShare(Lane &lane, int8_t *dram, const strop_command &c) {
   const uint32_t last = lane.Last(c.channels_in * c.batch);
   int8_t *out = lane.tiles.row[1];
 Input_Map:
@@ -15,7 +15,7 @@ Input_Map:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16384
     const uint32_t channel = map / c.batch;
     const uint32_t image = map % c.batch;
-    const uint32_t pixels = source + (image * c.channels_in + channel) * c.height_in * c.width_in;
+    const uint32_t pixels = c.source + (image * c.channels_in + channel) * c.height_in * c.width_in;
     const uint32_t target = c.target + channel * c.target_plane + image * c.height_out * c.width_out;
   Input_Row:
     for (uint32_t y = 0; y < c.height_out; ++y) {
@@ -33,9 +33,9 @@ Input_Map:
   }
 }
 
-inline uint32_t Input(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c, uint32_t source) {
+inline uint32_t Input(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
   STROP_ON_LANES(machine, uint64_t{c.channels_in} * c.batch * c.height_out * c.width_out,
-                 InputShare(lane, dram, c, source));
+                 InputShare(lane, dram, c));
   WriteWord(words, c.target_exponent, STROP_INPUT_EXPONENT);
   return STROP_STATUS_OK;
 }

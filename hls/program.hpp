@@ -103,20 +103,30 @@ inline bool WithinLimits(const strop_command &c) {
   return counts && sides && window && loss && map;
 }
 
+// Offsets that count from the slot become offsets in the arena.
+inline void PlaceInSlot(strop_command &c, uint32_t slot) {
+  if (c.flags & STROP_FLAG_SOURCE_IN_SLOT) {
+    c.source += slot;
+    c.source_exponent += slot;
+  }
+  if (c.flags & STROP_FLAG_TARGET_IN_SLOT) {
+    c.target += slot;
+    c.target_exponent += slot;
+  }
+}
+
 inline uint32_t Dispatch(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c, uint32_t slot,
                          uint32_t &detail) {
-  const uint32_t source = c.source + ((c.flags & STROP_FLAG_SOURCE_IN_SLOT) ? slot : 0);
-  const uint32_t in_slot = (c.flags & STROP_FLAG_TARGET_IN_SLOT) ? slot : 0;
   if (!WithinLimits(c)) return STROP_STATUS_BAD_COMMAND;
   switch (c.opcode) {
     case STROP_OP_INPUT:
-      return Input(machine, dram, words, c, source);
+      return Input(machine, dram, words, c);
     case STROP_OP_CONV_FORWARD:
-      return ConvForward(machine, dram, words, c, source, c.target + in_slot, c.target_exponent + in_slot);
+      return ConvForward(machine, dram, words, c);
     case STROP_OP_CONV_INPUT_GRADIENT:
-      return ConvInputGradient(machine, dram, words, c, source, c.target + in_slot);
+      return ConvInputGradient(machine, dram, words, c);
     case STROP_OP_CONV_WEIGHT_GRADIENT:
-      return ConvWeightGradient(machine, dram, words, c, source, c.source_2);
+      return ConvWeightGradient(machine, dram, words, c);
     case STROP_OP_L1BN_FORWARD:
       return L1bnForward(machine, dram, words, c);
     case STROP_OP_L1BN_BACKWARD:
@@ -134,8 +144,7 @@ inline uint32_t Dispatch(Machine &machine, int8_t *dram, int32_t *words, const s
     case STROP_OP_UNFLATTEN:
       return Flatten(machine, dram, words, c, true);
     case STROP_OP_SOFTMAX_CROSS_ENTROPY:
-      return SoftmaxCrossEntropy(machine, dram, words, c, slot, source, c.target + in_slot, c.target_exponent + in_slot,
-                                 detail);
+      return SoftmaxCrossEntropy(machine, dram, words, c, slot, detail);
     case STROP_OP_SGD:
       return Sgd(machine, dram, words, c, slot);
     case STROP_OP_WEIGHT_VIEW:
@@ -170,8 +179,9 @@ RunProgram_Step:
   RunProgram_Command:
     for (uint32_t i = 0; i < start.commands; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-      const strop_command command =
+      strop_command command =
           FetchCommand(words, start.program + i * static_cast<uint32_t>(sizeof(strop_command)));
+      PlaceInSlot(command, slot);
       uint32_t detail = 0;
       const uint32_t status = Dispatch(machine, dram, words, command, slot, detail);
       if (status != STROP_STATUS_OK) {

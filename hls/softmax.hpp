@@ -66,9 +66,8 @@ inline int32_t LogitIndex(const int32_t *words, uint32_t logit, int32_t exponent
 }
 
 // One sample: column `n` of the logits. Its error goes to the target if `train`.
-inline SampleLoss SoftmaxSample(Lane &lane, int8_t *dram, const int32_t *words, const strop_command &c, uint32_t source,
-                                uint32_t target, int32_t exponent, uint32_t label, uint32_t n, uint32_t dither,
-                                bool train) {
+inline SampleLoss SoftmaxSample(Lane &lane, int8_t *dram, const int32_t *words, const strop_command &c,
+                                int32_t exponent, uint32_t label, uint32_t n, uint32_t dither, bool train) {
   int32_t *index = lane.tiles.wide[0];
   int32_t largest = -kMaxInt16;
   int32_t best = 0;
@@ -76,7 +75,7 @@ inline SampleLoss SoftmaxSample(Lane &lane, int8_t *dram, const int32_t *words, 
 Softmax_Largest:
   for (uint32_t k = 0; k < c.channels_out; ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 2 max = 4096
-    const uint32_t at = source + k * c.source_plane + 4 * n;
+    const uint32_t at = c.source + k * c.source_plane + 4 * n;
     index[k] = LogitIndex(words, at, exponent);
     largest = index[k] > largest ? index[k] : largest;
     const int32_t logit = ReadWord(words, at);
@@ -100,7 +99,7 @@ Softmax_Sum:
       const int64_t p = ((int64_t{kExp[d > 255 ? 255 : d]} << 15) + (sum >> 1)) / sum;
       const int32_t e15 = static_cast<int32_t>(Clamp(p - (k == label ? 32768 : 0), -kMaxInt16, kMaxInt16));
       const int32_t r = static_cast<int32_t>(Dither(dither, k * c.batch + n) >> 8);
-      dram[target + k * c.target_plane + n] = static_cast<int8_t>(Clamp((e15 + r) >> 8, -kMaxInt8, kMaxInt8));
+      dram[c.target + k * c.target_plane + n] = static_cast<int8_t>(Clamp((e15 + r) >> 8, -kMaxInt8, kMaxInt8));
     }
   }
   const int32_t b = BitLength(static_cast<uint32_t>(sum)) - 1;
@@ -114,8 +113,7 @@ Softmax_Sum:
 
 // A label outside [0, K) stops the command before it writes anything; `detail` then names the sample.
 inline uint32_t SoftmaxCrossEntropy(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c,
-                                    uint32_t slot, uint32_t source, uint32_t target, uint32_t target_exponent,
-                                    uint32_t &detail) {
+                                    uint32_t slot, uint32_t &detail) {
   Lane &lane = STROP_LANE(machine, 0);
   const bool train = (c.flags & STROP_FLAG_FIXED) == 0;
   const uint32_t labels = slot + c.labels;
@@ -136,7 +134,7 @@ Softmax_Sample:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
     const uint32_t label = static_cast<uint32_t>(ReadWord(words, labels + 4 * n));
     const SampleLoss sample =
-        SoftmaxSample(lane, dram, words, c, source, target, exponent, label, n, dither, train);
+        SoftmaxSample(lane, dram, words, c, exponent, label, n, dither, train);
     loss += sample.loss_q16;
     correct += sample.correct ? 1 : 0;
   }
@@ -145,7 +143,7 @@ Softmax_Sample:
   WriteWord(words, STROP_FIELD_AT(slot, strop_slot, samples), static_cast<int32_t>(c.batch));
   WriteWord(words, loss_at, static_cast<int32_t>(loss & 0xFFFFFFFF));
   WriteWord(words, loss_at + 4, static_cast<int32_t>(loss >> 32));
-  if (train) WriteWord(words, target_exponent, STROP_ERROR_EXPONENT);
+  if (train) WriteWord(words, c.target_exponent, STROP_ERROR_EXPONENT);
   return STROP_STATUS_OK;
 }
 

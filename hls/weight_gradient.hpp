@@ -20,13 +20,13 @@ struct WeightGradient {
   uint32_t target;
 };
 
-inline WeightGradient MakeWeightGradient(const strop_command &c, uint32_t error, uint32_t source) {
+inline WeightGradient MakeWeightGradient(const strop_command &c) {
   const Raster raster = InputRaster(c);
   const Raster cells = {c.batch,      c.height_out, c.width_out, 1, 1, 0, 0, 1, 1, c.height_out,
                         c.width_out, 1,            1,           raster.pitch, raster.image};
   const uint32_t taps = c.kernel_h * c.kernel_w;
   return {raster, cells,          c.groups, c.channels_out / c.groups, c.channels_in / c.groups * taps, taps,
-          error,  c.source_plane, source,   c.source_2_plane,          c.target};
+          c.source, c.source_plane, c.source_2, c.source_2_plane, c.target};
 }
 
 // B tile: columns `first_column`.. (taps), depth = kTileDepth raster cells from `first`.
@@ -119,7 +119,7 @@ ClearWords_Word:
 }
 
 // dbias[k] = sum of the errors of channel k (1.7 step 5).
-inline void BiasGradient(Lane &lane, const int8_t *dram, int32_t *words, const strop_command &c, uint32_t error) {
+inline void BiasGradient(Lane &lane, const int8_t *dram, int32_t *words, const strop_command &c) {
   const uint32_t values = c.batch * c.height_out * c.width_out;
   const uint32_t last = lane.Last(c.channels_out);
 BiasGradient_Channel:
@@ -130,16 +130,15 @@ BiasGradient_Channel:
     for (uint32_t at = 0; at < values; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
       const uint32_t count = Smaller(kRow, values - at);
-      BurstRead(lane.tiles.row[0], dram, error + k * c.source_plane + at, count);
+      BurstRead(lane.tiles.row[0], dram, c.source + k * c.source_plane + at, count);
       sum += STROP_LEAF(lane, SumRow)(lane.tiles.row[0], count);
     }
     WriteWord(words, c.grad_beta + 4 * k, sum);
   }
 }
 
-inline uint32_t ConvWeightGradient(Machine &machine, const int8_t *dram, int32_t *words, const strop_command &c,
-                                   uint32_t error, uint32_t source) {
-  const WeightGradient gradient = MakeWeightGradient(c, error, source);
+inline uint32_t ConvWeightGradient(Machine &machine, const int8_t *dram, int32_t *words, const strop_command &c) {
+  const WeightGradient gradient = MakeWeightGradient(c);
   if (!FitsOnChip(gradient.raster)) return STROP_STATUS_BAD_COMMAND;
   const uint32_t count = c.channels_out * gradient.columns;
   STROP_ON_LANES(machine, count, ClearWords(lane, words, c.target, count));
@@ -154,7 +153,7 @@ ConvWeightGradient_Exponent:
     WriteWord(words, c.target_exponent + 4 * k, error_exponent + source_exponent);
   }
   if (c.flags & STROP_FLAG_BIAS) {
-    STROP_ON_LANES(machine, c.channels_out * c.batch, BiasGradient(lane, dram, words, c, error));
+    STROP_ON_LANES(machine, c.channels_out * c.batch, BiasGradient(lane, dram, words, c));
   }
   return STROP_STATUS_OK;
 }

@@ -39,7 +39,8 @@ class Arena:
                 f"tensor {list(shape)} of {element} at bytes {offset} to {end}; offsets are multiples of "
                 f"{C.ALIGN_BYTES} and the arena has {self.bytes.size} bytes: plan the tensor again"
             )
-        return np.ndarray(shape, element, self.bytes.data, offset, strides)
+        tensor: NDArray[Any] = np.ndarray(shape, element, self.bytes.data, offset, strides)
+        return tensor
 
     def feature_map(
         self, offset: int, plane: int, channels: int, batch: int, height: int, width: int

@@ -27,7 +27,7 @@ def _portions(samples: int, channels: int, g: Geometry) -> Iterator[slice]:
 
 def _columns(a8: NDArray[Any], g: Geometry, groups: int) -> NDArray[np.float64]:
     """Return the windows of a8 [C, n, H, W] as matrices [groups, C/groups * R * S, n * P * Q]."""
-    ordered = windows(a8, g, 0, np.float64).transpose(0, 4, 5, 1, 2, 3)
+    ordered: NDArray[np.float64] = windows(a8, g, 0, np.float64).transpose(0, 4, 5, 1, 2, 3)
     return ordered.reshape(groups, a8.shape[0] // groups * g.kernel[0] * g.kernel[1], -1)
 
 

@@ -51,7 +51,8 @@ class ReferenceDevice:
     def read(self, offset: int, nbytes: int) -> NDArray[np.uint8]:
         """Return a copy of `nbytes` bytes, uint8 [nbytes]. Raises `InputError` where the arena has not as many."""
         self._check(offset, nbytes)
-        return self._arena.bytes[offset : offset + nbytes].copy()
+        copy: NDArray[np.uint8] = self._arena.bytes[offset : offset + nbytes].copy()
+        return copy
 
     def _check(self, offset: int, nbytes: int) -> None:
         size = self._arena.bytes.size

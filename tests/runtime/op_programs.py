@@ -62,6 +62,7 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
     flags = f.get("flags", 0)
     slot_flag = {
         "source": C.FLAG_SOURCE_IN_SLOT,
+        "source_exponent": C.FLAG_SOURCE_IN_SLOT,
         "target": C.FLAG_TARGET_IN_SLOT,
         "target_exponent": C.FLAG_TARGET_IN_SLOT,
     }

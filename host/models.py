@@ -1,0 +1,71 @@
+"""The network zoo, and a network's first state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.host.order import uniform
+from strop.runtime.contract import C
+from strop.runtime.errors import InputError
+from strop.runtime.graph import L1BN, Conv2d, Flatten, Layer, Linear, MaxPool2d, NetworkGraph, ReLU
+from strop.runtime.state import StateLayout
+
+
+def lenet5(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
+    """LeNet-5 with L1BN (Wu et al., Table II): 6C5-MP2-16C5-MP2-120-84-classes, on the image with a border of 2."""
+    layers: tuple[Layer, ...] = (
+        *(Conv2d(6, (5, 5)), L1BN(), ReLU(), MaxPool2d()),
+        *(Conv2d(16, (5, 5)), L1BN(), ReLU(), MaxPool2d()),
+        Flatten(),
+        *(Linear(120), L1BN(), ReLU()),
+        *(Linear(84), L1BN(), ReLU()),
+        Linear(classes),
+    )
+    return NetworkGraph("lenet5", input, layers, border=2)
+
+
+def vgg_small(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
+    """A small VGG: three pairs of 3x3 convolutions (32, 64, 128 channels), each pair halved by max pooling, then 10 outputs."""
+    layers: list[Layer] = []
+    for channels in (32, 64, 128):
+        for _ in range(2):
+            layers += [Conv2d(channels, (3, 3), padding=(1, 1)), L1BN(), ReLU()]
+        layers.append(MaxPool2d())
+    layers += [Flatten(), Linear(classes)]
+    return NetworkGraph("vgg-small", input, tuple(layers))
+
+
+MODELS: dict[str, Callable[..., NetworkGraph]] = {"lenet5": lenet5, "vgg-small": vgg_small}
+
+
+def build_model(name: str, input: tuple[int, int, int], classes: int) -> NetworkGraph:
+    """Build a network of the zoo for images of `input` = (channels, height, width). Raises `InputError` for its name."""
+    if name not in MODELS:
+        raise InputError(f"network {name!r} is not known; allowed: {', '.join(MODELS)}")
+    return MODELS[name](input=input, classes=classes)
+
+
+def to_fixed(values: NDArray[Any], fraction_bits: int) -> NDArray[np.int32]:
+    """Return real values as int32 with LSB 2^-fraction_bits, rounded to nearest even, saturated."""
+    limit = 2.0**31 - 1
+    return np.clip(np.rint(values.astype(np.float64) * 2.0**fraction_bits), -limit, limit).astype(np.int32)
+
+
+def initial_state(graph: NetworkGraph, seed: int) -> dict[str, NDArray[Any]]:
+    """Return the state before the first step: weights uniform in +-1/sqrt(fan-in), gamma 1, beta 0, momenta 0.
+
+    The i-th layer with weights draws them from stream 2i of `seed`, its bias (the last layer's) from stream 2i + 1.
+    """
+    state = StateLayout(graph).initial()
+    for index, node in enumerate(graph.weighted):
+        bound = 1.0 / float(np.sqrt(np.prod(node.weight_shape[1:])))
+        weights = uniform(node.weight_shape, bound, seed, 2 * index)
+        state[f"{node.name}.weight"] = to_fixed(weights, C.WEIGHT_FRACTION)
+        if f"{node.name}.bias" in state:
+            bias = uniform(node.weight_shape[:1], bound, seed, 2 * index + 1)
+            state[f"{node.name}.bias"] = to_fixed(bias, C.PARAMETER_FRACTION)
+    return state

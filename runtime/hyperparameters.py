@@ -1,0 +1,55 @@
+"""Hyperparameters and their fixed-point form (NUMERICS.md 1.8)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from strop.runtime.errors import InputError
+
+
+def mantissa_and_shift(value: float, what: str = "value") -> tuple[int, int]:
+    """Return (m, k) with value ~ m * 2^-k and 128 <= m <= 255; (0, 0) for 0. 0.1 is (205, 11).
+
+    Raises `InputError` unless 0 <= value < 256, and for values under 2^-40, which no master weight could feel.
+    """
+    if not (0.0 <= value < 256.0) or 0.0 < value < 2.0**-40:
+        raise InputError(f"{what} is {value}; allowed: 0, or 2^-40 to 256")
+    if value == 0.0:
+        return 0, 0
+    fraction, exponent = math.frexp(value)
+    mantissa, shift = round(fraction * 256), 8 - exponent
+    return (128, shift - 1) if mantissa == 256 else (mantissa, shift)
+
+
+def batch_mantissa_and_shift(batch: int) -> tuple[int, int]:
+    """Return (bm, bk) with 1/batch ~ bm * 2^-bk: exact, with bm = 1, for a power of two, else bm >= 2^14."""
+    if batch & (batch - 1) == 0:
+        return 1, batch.bit_length() - 1
+    shift = 14
+    while round(2**shift / batch) < 2**14:
+        shift += 1
+    return round(2**shift / batch), shift
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a training program is compiled with. The learning rate is not here: each mini-batch carries its own.
+
+    momentum: in [0, 1]; kept as 256 * (1 - momentum), rounded. weight_decay: on weights, not on gamma, beta or bias.
+    per_channel_weights: an exponent for each output channel of the int8 weights (before L1BN), else one a layer.
+    """
+
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    per_channel_weights: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.momentum <= 1.0:
+            raise InputError(f"momentum is {self.momentum}; allowed: 0 to 1")
+        mantissa_and_shift(self.weight_decay, "weight_decay")
+
+    @property
+    def momentum_decay(self) -> int:
+        """256 * (1 - momentum), rounded."""
+        return round(256 * (1.0 - self.momentum))

@@ -1,0 +1,72 @@
+"""A program: the commands of one step, the mini-batch slot they expect, and the workspace they need. All offsets are final."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.runtime.contract import SLOT, STATUS_NAMES, C
+from strop.runtime.errors import InputError, ProgramError
+from strop.runtime.planner import Placement, align
+
+
+@dataclass(frozen=True)
+class SlotLayout:
+    """Where a mini-batch lies in its slot; offsets count from the slot. Logits are there in inference only."""
+
+    batch: int
+    labels: int
+    images: int
+    logits: int
+    logits_plane: int
+    logits_exponent: int
+    nbytes: int
+
+    @staticmethod
+    def of(batch: int, image_bytes: int, classes: int) -> SlotLayout:
+        """Lay out a slot for `batch` images of `image_bytes` each."""
+        labels = align(SLOT.itemsize)
+        images = labels + align(4 * batch)
+        exponent = images + align(batch * image_bytes)
+        logits = exponent + C.ALIGN_BYTES
+        plane = align(4 * batch)
+        return SlotLayout(batch, labels, images, logits, plane, exponent, logits + classes * plane)
+
+
+@dataclass(frozen=True)
+class ArenaBase:
+    """Where the regions of an arena begin, bytes."""
+
+    commands: int
+    report: int
+    slots: int
+    workspace: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a device runs: commands (dtype `contract.COMMAND`), and names to speak of them."""
+
+    kind: str  # "train" or "infer"
+    batch: int
+    commands: NDArray[Any]
+    layers: tuple[str, ...]  # by the commands' `layer`
+    slot: SlotLayout
+    tensors: dict[str, Placement]  # workspace tensors, offsets in the workspace
+    workspace_bytes: int
+
+    def raise_for(self, report: np.void) -> None:
+        """Raise what the kernel's report says went wrong; return if nothing did."""
+        status = int(report["status"])
+        if status == C.STATUS_OK:
+            return
+        layer = self.layers[int(report["layer"])] if int(report["layer"]) < len(self.layers) else "?"
+        where = f"step {int(report['step'])}, command {int(report['command'])}, layer {layer}"
+        if status == C.STATUS_LABEL_RANGE:
+            raise InputError(f"{where}: the label of sample {int(report['detail'])} of the mini-batch is out of range")
+        if status == C.STATUS_SITE_UNSET:
+            raise ProgramError(f"{where}: this layer was never trained, so it has no shift to infer with; train it first")
+        raise ProgramError(f"{where}: the kernel stopped with {STATUS_NAMES.get(status, status)}")

@@ -1,0 +1,295 @@
+"""A session: one network's state in one device's arena, trained and asked mini-batch by mini-batch.
+
+The arena holds, in this order: the state, the program under way, the kernel's report, two mini-batch slots, and the workspace that
+the planner shares out. While the device trains on one slot the host fills the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.runtime.compiler import compile_inference, compile_training, compile_views
+from strop.runtime.contract import COMMAND, REPORT, SLOT, C, Registers
+from strop.runtime.device import Device
+from strop.runtime.errors import DeviceError, InputError, MemoryPlanError
+from strop.runtime.graph import NetworkGraph
+from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
+from strop.runtime.planner import align
+from strop.runtime.program import ArenaBase, Program
+from strop.runtime.state import StateLayout
+
+SLOTS = 2
+LEAST_INFERENCE_BATCH = 128
+LARGEST_ARENA = 2**32 - C.ALIGN_BYTES  # offsets are 32 bits
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """images uint8 [N, C, H, W], labels int32 [N], and the learning rate of its step."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What the kernel measured on samples as it met them: summed loss in units of 2^-16 nat, correct answers, samples."""
+
+    loss_sum_q16: int
+    correct: int
+    samples: int
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, nats."""
+        return self.loss_sum_q16 / 65536.0 / max(1, self.samples)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct answers, 0 to 1."""
+        return self.correct / max(1, self.samples)
+
+    def __add__(self, other: StepResult) -> StepResult:
+        return StepResult(
+            self.loss_sum_q16 + other.loss_sum_q16, self.correct + other.correct, self.samples + other.samples
+        )
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """Peak memory of the device, bytes, by part."""
+
+    state: int
+    programs: int
+    slots: int
+    workspace: int
+
+    @property
+    def peak(self) -> int:
+        """Bytes of the whole arena."""
+        return self.state + self.programs + self.slots + self.workspace
+
+    def __str__(self) -> str:
+        parts = f"state {self.state:,}, programs {self.programs:,}, mini-batch slots {self.slots:,}"
+        return f"{self.peak:,} bytes ({parts}, workspace {self.workspace:,})"
+
+
+def plan_memory(graph: NetworkGraph, batch: int, hyper: Hyperparameters | None = None) -> MemoryReport:
+    """Return what training `graph` with mini-batches of `batch` takes, without taking it."""
+    return _Plan(graph, batch, hyper or Hyperparameters(), frozenset()).report
+
+
+class _Plan:
+    """The arena's regions, from the programs that will use them."""
+
+    def __init__(self, graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen: frozenset[str]) -> None:
+        self.layout = StateLayout(graph)
+        self.inference_batch = max(batch, LEAST_INFERENCE_BATCH)
+        origin = ArenaBase(0, 0, 0, 0)
+        while True:
+            trial = [
+                compile_training(graph, self.layout, batch, origin, hyper, frozen),
+                compile_views(graph, self.layout, origin, hyper),
+                compile_inference(graph, self.layout, self.inference_batch, origin),
+            ]
+            if self.inference_batch <= batch or trial[2].workspace_bytes <= trial[0].workspace_bytes:
+                break
+            self.inference_batch //= 2  # inference must not be what decides the peak
+        commands = max(len(program.commands) for program in trial)
+        self.slot_bytes = max(program.slot.nbytes for program in trial)
+        workspace = max(program.workspace_bytes for program in trial)
+        programs = align(commands * COMMAND.itemsize) + align(REPORT.itemsize)
+        at_slots = self.layout.nbytes + programs
+        at_workspace = at_slots + SLOTS * self.slot_bytes
+        self.base = ArenaBase(
+            commands=self.layout.nbytes,
+            report=self.layout.nbytes + align(commands * COMMAND.itemsize),
+            slots=at_slots,
+            workspace=at_workspace,
+        )
+        self.report = MemoryReport(self.layout.nbytes, programs, SLOTS * self.slot_bytes, workspace)
+        if self.report.peak > LARGEST_ARENA:
+            raise MemoryPlanError(
+                f"{graph.name} with mini-batches of {batch} needs {self.report}; an arena has at most {LARGEST_ARENA:,}: "
+                "take a smaller mini-batch"
+            )
+
+
+class Session:
+    """One network on one device. The device's arena belongs to the session; `close` closes the device.
+
+    Raises what compiling raises, and `MemoryPlanError` where the network with this mini-batch does not fit.
+    """
+
+    def __init__(
+        self,
+        graph: NetworkGraph,
+        device: Device,
+        *,
+        batch: int,
+        hyper: Hyperparameters | None = None,
+        frozen: frozenset[str] = frozenset(),
+    ) -> None:
+        self.graph, self.device, self.batch = graph, device, batch
+        self.hyper, self.frozen = hyper or Hyperparameters(), frozen
+        plan = _Plan(graph, batch, self.hyper, frozen)
+        self._layout, self._base, self._slot_bytes = plan.layout, plan.base, plan.slot_bytes
+        self._inference_batch = plan.inference_batch
+        self.memory = plan.report
+        self._programs: dict[tuple[str, int], Program] = {}
+        self._loaded: Program | None = None
+        self._training = False
+        device.allocate(self.memory.peak)
+
+    # -- state ----------------------------------------------------------------------------------------------------
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of everything that must survive, by name (runtime/state.py)."""
+        self._refuse_while_training("state")
+        return {
+            t.name: self.device.read(t.offset, t.nbytes).view(t.dtype).reshape(t.shape) for t in self._layout.stored
+        }
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Replace the state and derive the int8 views. Raises `CheckpointMismatch`, and changes nothing then."""
+        self._refuse_while_training("load_state")
+        self._layout.check(state)
+        for tensor in self._layout.stored:
+            self.device.write(tensor.offset, np.ascontiguousarray(state[tensor.name]))
+        self._run(self._program("views", 1), 0)
+
+    # -- training -------------------------------------------------------------------------------------------------
+    def train(self, batches: Iterable[Minibatch]) -> Iterator[StepResult]:
+        """Train on mini-batches of 2 to `batch` samples; yield each step's result, in order.
+
+        Two slots: the next mini-batch is prepared and written while the device trains on the one before. A mini-batch that is
+        not acceptable raises `InputError` before anything of it is trained; the steps before it stand.
+        """
+        self._refuse_while_training("train")
+        self._training = True
+        running: Future[StepResult] | None = None
+        # one worker: starts of the kernel follow each other in order
+        with ThreadPoolExecutor(1, thread_name_prefix="strop-device") as worker:
+            try:
+                for index, minibatch in enumerate(batches):
+                    self._check(minibatch.images, minibatch.labels, 2, self.batch)
+                    rate = mantissa_and_shift(minibatch.learning_rate, "learning rate")
+                    program = self._program("train", len(minibatch.labels))
+                    self._fill(program, index % SLOTS, minibatch.images, minibatch.labels, rate)
+                    previous, running = running, worker.submit(self._run, program, index % SLOTS)
+                    if previous is not None:
+                        yield previous.result()
+                if running is not None:
+                    last, running = running, None
+                    yield last.result()
+            finally:
+                if running is not None:
+                    running.exception()  # let the step under way end; its error is not the caller's
+                self._training = False
+
+    # -- inference ------------------------------------------------------------------------------------------------
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the logits, float64 [n, classes], of images uint8 [n, C, H, W]. Changes nothing of the state."""
+        parts = [part for part, _ in self._infer(images, np.zeros(len(images), np.int32))]
+        return np.concatenate(parts) if parts else np.zeros((0, self.graph.classes))
+
+    def evaluate(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> StepResult:
+        """Return loss and correct answers on labelled samples. Changes nothing of the state."""
+        total = StepResult(0, 0, 0)
+        for _, result in self._infer(images, labels):
+            total += result
+        return total
+
+    def _infer(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int32]
+    ) -> Iterator[tuple[NDArray[np.float64], StepResult]]:
+        self._refuse_while_training("inference")
+        self._check(images, labels, 0, len(images))
+        for start in range(0, len(images), self._inference_batch):
+            part = slice(start, start + self._inference_batch)
+            program = self._program("infer", len(labels[part]))
+            self._fill(program, 0, images[part], labels[part], (0, 0))
+            result = self._run(program, 0)
+            slot = program.slot
+            at = self._base.slots
+            exponent = int(self.device.read(at + slot.logits_exponent, 4).view(np.int32)[0])
+            raw = self.device.read(at + slot.logits, self.graph.classes * slot.logits_plane)
+            rows = raw.view(np.int32).reshape(self.graph.classes, -1)[:, : slot.batch]
+            yield rows.T * 2.0**-exponent, result
+
+    # -- the device -----------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Close the device."""
+        self.device.close()
+
+    def _program(self, kind: str, batch: int) -> Program:
+        key = (kind, batch)
+        if key not in self._programs:
+            if kind == "train":
+                program = compile_training(self.graph, self._layout, batch, self._base, self.hyper, self.frozen)
+            elif kind == "infer":
+                program = compile_inference(self.graph, self._layout, batch, self._base)
+            else:
+                program = compile_views(self.graph, self._layout, self._base, self.hyper)
+            self._programs[key] = program
+        return self._programs[key]
+
+    def _fill(
+        self,
+        program: Program,
+        index: int,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int32],
+        rate: tuple[int, int],
+    ) -> None:
+        at = self._base.slots + index * self._slot_bytes
+        head = np.zeros(1, SLOT)
+        head["learning_rate_mantissa"], head["learning_rate_shift"] = rate
+        self.device.write(at, head)
+        self.device.write(at + program.slot.labels, np.ascontiguousarray(labels))
+        self.device.write(at + program.slot.images, np.ascontiguousarray(images))
+
+    def _run(self, program: Program, index: int) -> StepResult:
+        if self._loaded is not program:
+            self.device.write(self._base.commands, program.commands)
+            self._loaded = program
+        report = self.device.run(
+            Registers(
+                program=self._base.commands,
+                commands=len(program.commands),
+                steps=1,
+                slots=self._base.slots,
+                slot_stride=self._slot_bytes,
+                slot_count=SLOTS,
+                first_slot=index,
+                report=self._base.report,
+            )
+        )
+        program.raise_for(report)
+        head = self.device.read(self._base.slots + index * self._slot_bytes, SLOT.itemsize).view(SLOT)[0]
+        return StepResult(int(head["loss_sum"]), int(head["correct"]), int(head["samples"]))
+
+    def _refuse_while_training(self, what: str) -> None:
+        if self._training:
+            raise DeviceError(f"{what} was asked for while train() is under way: finish or close its iterator first")
+
+    def _check(self, images: NDArray[Any], labels: NDArray[Any], least: int, most: int) -> None:
+        expected = ("N", *self.graph.input)
+        if images.dtype != np.uint8 or images.shape[1:] != self.graph.input:
+            raise InputError(f"images are {images.dtype}{list(images.shape)}; {self.graph.name} takes uint8{list(expected)}")
+        if labels.dtype != np.int32 or labels.shape != images.shape[:1]:
+            raise InputError(f"labels are {labels.dtype}{list(labels.shape)}; expected int32[{len(images)}], one an image")
+        if not least <= len(labels) <= most:
+            raise InputError(f"a mini-batch of {len(labels)} samples; allowed: {least} to {most}")
+        if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < self.graph.classes:
+            bad = int(np.flatnonzero((labels < 0) | (labels >= self.graph.classes))[0])
+            raise InputError(
+                f"label {int(labels[bad])} of sample {bad} is out of range; {self.graph.name} has classes 0 to "
+                f"{self.graph.classes - 1}"
+            )

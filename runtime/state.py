@@ -1,0 +1,134 @@
+"""A network's state: everything that a step changes and a checkpoint must hold, by name, and where it lies in the arena.
+
+The layout depends on the graph alone, so programs for any mini-batch size and any set of frozen layers share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.runtime.contract import SITE, C
+from strop.runtime.errors import CheckpointMismatch
+from strop.runtime.graph import L1BN, NetworkGraph, Node
+from strop.runtime.planner import align
+
+MAX_SHIFT = 24  # NUMERICS.md 1.4
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One array of the state; `derived` ones (int8 views, their exponents) are made from the others on the device."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    derived: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Block:
+    """A convolution or fully-connected layer with its L1BN (None for the last layer, which has a bias)."""
+
+    node: Node
+    norm: Node | None
+    relu: bool
+    first: bool
+
+
+def blocks_of(graph: NetworkGraph) -> tuple[Block, ...]:
+    """Return the graph's trainable blocks in order."""
+    found = []
+    nodes = graph.nodes
+    for index, node in enumerate(nodes):
+        if node not in graph.weighted:
+            continue
+        norm = nodes[index + 1] if index + 1 < len(nodes) and isinstance(nodes[index + 1].layer, L1BN) else None
+        relu = norm is not None and index + 2 < len(nodes) and nodes[index + 2].layer.kind == "relu"
+        found.append(Block(node, norm, relu, first=not found))
+    return tuple(found)
+
+
+class StateLayout:
+    """Where each state array of `graph` lies: offsets from the start of the arena."""
+
+    def __init__(self, graph: NetworkGraph) -> None:
+        self.tensors: dict[str, StateTensor] = {}
+        self.nbytes = 0
+        self._add("dither", (1,), np.uint32)
+        for block in blocks_of(graph):
+            name, shape = block.node.name, block.node.weight_shape
+            self._add(f"{name}.weight", shape)
+            self._add(f"{name}.weight.momentum", shape)
+            self._add(f"{name}.view", shape, np.int8, derived=True)
+            self._add(f"{name}.view_exponent", shape[:1], derived=True)
+            if not block.first:
+                self._add(f"{name}.input_gradient_site", (SITE.itemsize // 4,))
+            if block.norm is None:
+                self._add_pair(f"{name}.bias", shape[:1])
+                continue
+            self._add(f"{name}.pre_norm_site", (SITE.itemsize // 4,))
+            norm = block.norm.name
+            self._add_pair(f"{norm}.gamma", shape[:1])
+            self._add_pair(f"{norm}.beta", shape[:1])
+            self._add(f"{norm}.running_mu", shape[:1])
+            self._add(f"{norm}.running_sigma", shape[:1])
+            self._add(f"{norm}.running_steps", (1,), np.uint32)
+            self._add(f"{norm}.gradient_site", (SITE.itemsize // 4,))
+
+    def _add_pair(self, name: str, shape: tuple[int, ...]) -> None:
+        self._add(name, shape)
+        self._add(f"{name}.momentum", shape)
+
+    def _add(self, name: str, shape: tuple[int, ...], dtype: Any = np.int32, derived: bool = False) -> None:
+        tensor = StateTensor(name, shape, np.dtype(dtype), self.nbytes, derived)
+        self.tensors[name] = tensor
+        self.nbytes += align(tensor.nbytes)
+
+    def offset(self, name: str) -> int:
+        """Arena offset of a state array."""
+        return self.tensors[name].offset
+
+    @property
+    def stored(self) -> list[StateTensor]:
+        """The arrays that a checkpoint holds, in layout order."""
+        return [tensor for tensor in self.tensors.values() if not tensor.derived]
+
+    def check(self, state: dict[str, NDArray[Any]]) -> None:
+        """Raise `CheckpointMismatch` unless `state` holds exactly the stored arrays, with their shapes and dtypes."""
+        expected = {tensor.name: tensor for tensor in self.stored}
+        missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+        if missing or unknown:
+            raise CheckpointMismatch(
+                f"the state is of another network: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"
+            )
+        for name, tensor in expected.items():
+            array = state[name]
+            if array.shape != tensor.shape or array.dtype != tensor.dtype:
+                raise CheckpointMismatch(
+                    f"{name} is {array.dtype}{list(array.shape)}, expected {tensor.dtype}{list(tensor.shape)}"
+                )
+            if name.endswith("_site"):
+                site = array.view(SITE)[0]
+                if not (0 <= site["next"] <= MAX_SHIFT and 0 <= site["used"] <= MAX_SHIFT and site["set"] in (0, 1)):
+                    raise CheckpointMismatch(f"{name} holds {array.tolist()}; a shift is 0 to {MAX_SHIFT}")
+            elif tensor.dtype == np.int32 and array.size and int(array.min()) == -(2**31):
+                raise CheckpointMismatch(f"{name} holds -2^31, which no step of this arithmetic produces")
+
+    def initial(self) -> dict[str, NDArray[Any]]:
+        """Return a state of zeros, gamma 1 and a dither counter of 1: what a network's weights are put into."""
+        state: dict[str, NDArray[Any]] = {t.name: np.zeros(t.shape, t.dtype) for t in self.stored}
+        state["dither"][0] = 1
+        for name, array in state.items():
+            if name.endswith(".gamma"):
+                array[...] = 1 << C.PARAMETER_FRACTION
+        return state
