@@ -13,6 +13,8 @@ from strop.runtime.contract import C
 Integers: TypeAlias = NDArray[np.int64]
 Whole: TypeAlias = int | Integers
 
+_LARGEST_SHIFT = 24  # of a requantization: takes any int32 to int8
+
 
 def rsh(x: Integers, s: Whole) -> Integers:
     """Return x * 2^-s rounded half up, s clipped to [-16, 62]; s broadcasts against x."""
@@ -96,7 +98,7 @@ def control(site: Site, v: Integers, rate_log2: int) -> tuple[int, Site]:
     if not site.set:
         following = s
     elif over > tolerated:
-        following = min(s + 1, 31)
+        following = min(s + 1, _LARGEST_SHIFT)
     elif half <= tolerated and s > 0:
         following = s - 1
     else:

@@ -37,8 +37,12 @@ def _source(c: Command, slot: int) -> int:
     return int(c.source) + (slot if c.flags & C.FLAG_SOURCE_IN_SLOT else 0)
 
 
-def _source_exponent(c: Command, slot: int) -> int:
-    return int(c.source_exponent) + (slot if c.flags & C.FLAG_SOURCE_IN_SLOT else 0)
+def _source_exponents(arena: Arena, c: Command, slot: int, count: int) -> Integers:
+    return wide(arena.words(c.source_exponent + (slot if c.flags & C.FLAG_SOURCE_IN_SLOT else 0), count))
+
+
+def _source_exponent(arena: Arena, c: Command, slot: int) -> int:
+    return int(_source_exponents(arena, c, slot, 1)[0])
 
 
 def _target(c: Command, slot: int) -> int:
@@ -113,7 +117,7 @@ def flatten(arena: Arena, c: Command, slot: int) -> None:
     source = _map_in(arena, c, _source(c, slot), c.source_plane)
     features = source.transpose(0, 2, 3, 1).reshape(-1, c.batch)
     arena.view(_target(c, slot), features.shape, np.int8, c.target_plane)[...] = features
-    _write_target_exponent(arena, c, slot, [arena.word(_source_exponent(c, slot))])
+    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def unflatten(arena: Arena, c: Command, slot: int) -> None:
@@ -122,7 +126,7 @@ def unflatten(arena: Arena, c: Command, slot: int) -> None:
     source = arena.view(_source(c, slot), (features, c.batch), np.int8, c.source_plane)
     ordered = source.reshape(c.channels_in, c.height_in, c.width_in, c.batch).transpose(0, 3, 1, 2)
     _map_in(arena, c, _target(c, slot), c.target_plane)[...] = ordered
-    _write_target_exponent(arena, c, slot, [arena.word(_source_exponent(c, slot))])
+    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 # ---- convolution -----------------------------------------------------------------------------------------------------
@@ -130,7 +134,7 @@ def unflatten(arena: Arena, c: Command, slot: int) -> None:
 
 def conv_forward(arena: Arena, c: Command, slot: int) -> None:
     """CONV_FORWARD: to int8 by the site, or to int32 logits with a bias."""
-    ea = arena.word(_source_exponent(c, slot))
+    ea = _source_exponent(arena, c, slot)
     ew = wide(arena.words(c.weight_exponent, c.channels_out))
     a8 = _map_in(arena, c, _source(c, slot), c.source_plane)
     if c.flags & C.FLAG_LOGITS:
@@ -156,7 +160,7 @@ def conv_input_gradient(arena: Arena, c: Command, slot: int) -> None:
     """CONV_INPUT_GRADIENT: to int8 by the site, dithered."""
     dx8 = _map_out(arena, c, _source(c, slot), c.source_plane, c.channels_out)
     da = convolution.input_gradient(dx8, _weights(arena, c), _geometry(c), c.groups)
-    exponent = arena.word(_source_exponent(c, slot)) + arena.word(c.weight_exponent)
+    exponent = _source_exponent(arena, c, slot) + arena.word(c.weight_exponent)
     e8, shift = _requantize_error(arena, c, da)
     _map_in(arena, c, _target(c, slot), c.target_plane)[...] = e8
     _write_target_exponent(arena, c, slot, [exponent - shift])
@@ -167,11 +171,9 @@ def conv_weight_gradient(arena: Arena, c: Command, slot: int) -> None:
     with_bias = bool(c.flags & C.FLAG_BIAS)
     dx8 = _map_out(arena, c, _source(c, slot), c.source_plane, c.channels_out)
     a8 = _map_in(arena, c, c.source_2, c.source_2_plane)
-    e_dx = np.broadcast_to(
-        wide(arena.words(_source_exponent(c, slot), 1 if with_bias else c.channels_out)), c.channels_out
-    )
+    e_dx = _source_exponents(arena, c, slot, 1 if with_bias else c.channels_out)
     gradient = convolution.weight_gradient(dx8, a8, _geometry(c), c.groups)
-    exponents = e_dx + arena.word(c.source_2_exponent)
+    exponents = np.broadcast_to(e_dx, c.channels_out) + arena.word(c.source_2_exponent)
     if with_bias:
         arena.words(c.grad_beta, c.channels_out)[...] = wide(dx8).sum(axis=(1, 2, 3))
     arena.words(_target(c, slot), *gradient.shape)[...] = gradient
@@ -185,7 +187,7 @@ def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
     """L1BN_FORWARD: by the mini-batch's statistics, or with FIXED by the running ones."""
     k = c.channels_out
     x8 = wide(_map_out(arena, c, _source(c, slot), c.source_plane, k)).reshape(k, -1)
-    ex = wide(arena.words(_source_exponent(c, slot), k))
+    ex = _source_exponents(arena, c, slot, k)
     gamma, beta = wide(arena.words(c.gamma, k)), wide(arena.words(c.beta, k))
     running_mu, running_sigma = arena.words(c.running_mu, k), arena.words(c.running_sigma, k)
     if c.flags & C.FLAG_FIXED:
@@ -214,12 +216,8 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
     e8 = wide(_map_out(arena, c, _source(c, slot), c.source_plane, k)).reshape(k, -1)
     x8 = wide(_map_out(arena, c, c.source_2, c.source_2_plane, k)).reshape(k, -1)
     y8 = wide(_map_out(arena, c, c.source_3, c.source_3_plane, k)).reshape(k, -1)
-    exponent = (
-        arena.word(_source_exponent(c, slot))
-        + c.exponent
-        + C.SCALE_FRACTION
-        - wide(arena.words(c.source_2_exponent, k))
-    )
+    ex = wide(arena.words(c.source_2_exponent, k))
+    exponent = _source_exponent(arena, c, slot) + c.exponent + C.SCALE_FRACTION - ex
     kept = arena.statistics(c.statistics, k)
     dy = l1bn.masked(e8, y8, l1bn.lowest(c.activation))
     if c.flags & C.FLAG_FIXED:
@@ -242,7 +240,7 @@ def max_pool_forward(arena: Arena, c: Command, slot: int) -> None:
     """MAX_POOL_FORWARD."""
     maxima = pooling.max_forward(_map_in(arena, c, _source(c, slot), c.source_plane), _geometry(c))
     _map_out(arena, c, _target(c, slot), c.target_plane, c.channels_in)[...] = maxima
-    _write_target_exponent(arena, c, slot, [arena.word(_source_exponent(c, slot))])
+    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def max_pool_backward(arena: Arena, c: Command, slot: int) -> None:
@@ -250,14 +248,14 @@ def max_pool_backward(arena: Arena, c: Command, slot: int) -> None:
     e8 = wide(_map_out(arena, c, _source(c, slot), c.source_plane, c.channels_in))
     y8 = _map_in(arena, c, c.source_2, c.source_2_plane)
     _map_in(arena, c, _target(c, slot), c.target_plane)[...] = pooling.max_backward(e8, y8, _geometry(c))
-    _write_target_exponent(arena, c, slot, [arena.word(_source_exponent(c, slot))])
+    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def global_average_pool_forward(arena: Arena, c: Command, slot: int) -> None:
     """GLOBAL_AVERAGE_POOL_FORWARD."""
     mean = pooling.average_forward(wide(_map_in(arena, c, _source(c, slot), c.source_plane)))
     arena.feature_map(_target(c, slot), c.target_plane, c.channels_in, c.batch, 1, 1)[...] = mean
-    _write_target_exponent(arena, c, slot, [arena.word(_source_exponent(c, slot))])
+    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def global_average_pool_backward(arena: Arena, c: Command, slot: int) -> None:
@@ -266,7 +264,7 @@ def global_average_pool_backward(arena: Arena, c: Command, slot: int) -> None:
     target = _map_in(arena, c, _target(c, slot), c.target_plane)
     spread, gained = pooling.average_backward(e8, _draw(arena, c, target.shape))
     target[...] = spread
-    _write_target_exponent(arena, c, slot, [arena.word(_source_exponent(c, slot)) + gained])
+    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot) + gained])
 
 
 # ---- loss and update -------------------------------------------------------------------------------------------------
@@ -276,7 +274,7 @@ def softmax_cross_entropy(arena: Arena, c: Command, slot: int) -> None:
     """SOFTMAX_CROSS_ENTROPY: loss and correct count into the slot; unless FIXED the logit error, dithered."""
     shape = (c.channels_out, c.batch)
     logits = wide(arena.view(_source(c, slot), shape, np.int32, c.source_plane))
-    e = arena.word(_source_exponent(c, slot))
+    e = _source_exponent(arena, c, slot)
     labels = arena.words(slot + c.labels, c.batch)
     outside = np.flatnonzero((labels < 0) | (labels >= c.channels_out))
     if outside.size:

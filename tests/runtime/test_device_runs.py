@@ -9,36 +9,36 @@ import pytest
 from numpy.typing import NDArray
 
 from op_programs import run_op, site, slot_head
-from strop.runtime.contract import COMMAND, REPORT, C, Registers
+from strop.runtime.contract import COMMAND, REPORT, SLOT, C, Registers
 
-SLOTS, SLOT_BYTES, REPORT_AT, ARENA = 4096, 256, 2048, 8192
-IMAGE, RESULT, EXPONENT = 64, 128, 192  # offsets in a slot
+SLOTS, SLOT_BYTES, REPORT_AT, ARENA = 4096, 128, 2048, 8192
+LABELS = 64  # offset in a slot
+CLASSES, SAMPLES = 2, 3
 
 
-def input_command(layer: int = 0, **fields: int) -> NDArray[Any]:
-    """Return an INPUT command that converts 1x1 images of the slot into the slot."""
+def count_command(**fields: int) -> NDArray[Any]:
+    """Return a SOFTMAX_CROSS_ENTROPY command that only counts: equal logits, so that label 0 is correct."""
     command = np.zeros(1, COMMAND)
-    sizes = {"batch": 3, "channels_in": 1, "height_in": 1, "width_in": 1, "height_out": 1, "width_out": 1}
-    places = {"source": IMAGE, "target": RESULT, "target_plane": 64, "target_exponent": EXPONENT}
-    flags = C.FLAG_SOURCE_IN_SLOT | C.FLAG_TARGET_IN_SLOT
-    for name, value in {"opcode": C.OP_INPUT, "flags": flags, "layer": layer, **sizes, **places, **fields}.items():
+    sizes = {"batch": SAMPLES, "channels_out": CLASSES, "source": 1024, "source_plane": 64, "source_exponent": 1280}
+    softmax = {"opcode": C.OP_SOFTMAX_CROSS_ENTROPY, "flags": C.FLAG_FIXED, "labels": LABELS}
+    for name, value in {**softmax, **sizes, **fields}.items():
         command[name] = value
     return command
 
 
-def start(device: Any, program: NDArray[Any], steps: int, slot_count: int, first_slot: int) -> np.void:
-    """Run `program` over slots whose images are the slot's number; return the report."""
+def start(device: Any, program: NDArray[Any], labels: list[list[int]], *, steps: int, first_slot: int) -> np.void:
+    """Run `program` over slots that hold `labels`; return the report."""
     device.allocate(ARENA)
     device.write(0, program)
-    for slot in range(slot_count):
-        device.write(SLOTS + slot * SLOT_BYTES + IMAGE, np.full(3, 200 + slot, np.uint8))
+    for slot, values in enumerate(labels):
+        device.write(SLOTS + slot * SLOT_BYTES + LABELS, np.array(values, np.int32))
     registers = Registers(
         program=0,
         commands=len(program),
         steps=steps,
         slots=SLOTS,
         slot_stride=SLOT_BYTES,
-        slot_count=slot_count,
+        slot_count=len(labels),
         first_slot=first_slot,
         report=REPORT_AT,
     )
@@ -48,58 +48,42 @@ def start(device: Any, program: NDArray[Any], steps: int, slot_count: int, first
     return report
 
 
-def converted(device: Any, slot: int) -> list[int]:
-    """Return what INPUT wrote into a slot."""
-    return [int(x) for x in device.read(SLOTS + slot * SLOT_BYTES + RESULT, 3).view(np.int8)]
+def correct(device: Any, slot: int) -> int | None:
+    """Return the correct count of a slot, None where no step has written it."""
+    head = device.read(SLOTS + slot * SLOT_BYTES, SLOT.itemsize).view(SLOT)[0]
+    return int(head["correct"]) if head["samples"] else None
 
 
 @pytest.mark.parametrize(
-    ("steps", "first", "visited"), [(1, 0, {0}), (2, 3, {3, 0}), (3, 2, {2, 3, 0}), (9, 1, {0, 1, 2, 3})]
+    ("steps", "first", "visited"), [(0, 0, []), (1, 0, [0]), (2, 3, [3, 0]), (3, 2, [2, 3, 0]), (9, 1, [0, 1, 2, 3])]
 )
-def test_steps_walk_through_the_slots_in_a_ring(device: Any, steps: int, first: int, visited: set[int]) -> None:
+def test_steps_walk_through_the_slots_in_a_ring(device: Any, steps: int, first: int, visited: list[int]) -> None:
     """Protects streaming: step i takes slot (first + i) mod count, and no other."""
-    report = start(device, input_command(), steps, slot_count=4, first_slot=first)
+    labels = [[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    report = start(device, count_command(), labels, steps=steps, first_slot=first)
     assert (report["status"], report["steps_done"]) == (C.STATUS_OK, steps)
-    assert {slot for slot in range(4) if converted(device, slot) != [0, 0, 0]} == visited
-    assert all(converted(device, slot) == [72 + slot] * 3 for slot in visited)
+    assert [correct(device, slot) for slot in range(4)] == [slot if slot in visited else None for slot in range(4)]
 
 
 @pytest.mark.parametrize("opcode", [*range(C.OP_ADD_FORWARD, C.OP_COUNT), C.OP_COUNT, 2**32 - 1])
 def test_an_opcode_that_does_not_exist_stops_the_run(device: Any, opcode: int) -> None:
     """Protects older hardware from newer programs: the report names the command; later ones do not run."""
     program = np.concatenate(
-        [input_command(3), input_command(5, opcode=opcode), input_command(6, target=0, target_exponent=EXPONENT)]
+        [count_command(layer=3), count_command(opcode=opcode, layer=5), count_command(batch=1, layer=6)]
     )
-    report = start(device, program, steps=2, slot_count=1, first_slot=0)
+    report = start(device, program, [[0, 0, 0], [0, 0, 0]], steps=2, first_slot=0)
     assert report["status"] == C.STATUS_UNKNOWN_OPCODE
     assert [report[name] for name in ("step", "command", "layer", "steps_done")] == [0, 1, 5, 0]
-    assert converted(device, 0) == [72, 72, 72]
-    assert not device.read(SLOTS, 3).any()
+    assert correct(device, 0) == 3  # the first command ran, the third did not
+    assert correct(device, 1) is None
 
 
 def test_full_steps_before_an_error_are_counted(device: Any) -> None:
     """Protects recovery: `steps_done` counts mini-batches that are complete, when a later one fails on its labels."""
-    softmax = np.zeros(1, COMMAND)
-    fields = {"opcode": C.OP_SOFTMAX_CROSS_ENTROPY, "flags": C.FLAG_FIXED, "batch": 3, "channels_out": 2, "layer": 9}
-    for name, value in {**fields, "source": 1024, "source_plane": 64, "source_exponent": 1280, "labels": IMAGE}.items():
-        softmax[name] = value
-    device.allocate(ARENA)
-    device.write(0, softmax)
-    for slot, labels in enumerate(([0, 1, 1], [1, 0, 0], [0, 0, 2])):
-        device.write(SLOTS + slot * SLOT_BYTES + IMAGE, np.array(labels, np.int32))
-    registers = Registers(
-        program=0,
-        commands=1,
-        steps=3,
-        slots=SLOTS,
-        slot_stride=SLOT_BYTES,
-        slot_count=3,
-        first_slot=0,
-        report=REPORT_AT,
-    )
-    report = device.run(registers)
+    report = start(device, count_command(layer=9), [[0, 1, 1], [1, 0, 0], [0, 0, 2], [0, 0, 0]], steps=4, first_slot=0)
     assert report["status"] == C.STATUS_LABEL_RANGE
     assert [report[name] for name in ("step", "command", "layer", "steps_done", "detail")] == [2, 0, 9, 2, 2]
+    assert [correct(device, slot) for slot in range(4)] == [1, 2, None, None]
 
 
 SOFTMAX = {"batch": 5, "channels_out": 4}

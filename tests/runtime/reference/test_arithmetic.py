@@ -134,7 +134,9 @@ def test_control_follows_the_rate_of_saturation() -> None:
     assert control(used(0), v, 11)[1] == Site(1, 0, 0, 0, 3)  # half of 127 is 63
 
 
-def test_control_never_exceeds_31() -> None:
-    """Protects the largest shift, at which 127 << s needs 64 bits."""
+def test_control_never_exceeds_24() -> None:
+    """Protects the largest shift: it brings any int32 into int8, and a tensor beyond that moves it no further."""
+    assert control(Site(0, 0, 0, 0, 0), integers(-(2**31 - 1)), 13) == (24, Site(1, 24, 24, 1, 1))
     v = np.full(8, 2**40, np.int64)
-    assert control(used(31), v, 13) == (31, Site(1, 31, 31, 8, 8))
+    assert control(used(23), v, 13) == (23, Site(1, 24, 23, 8, 8))
+    assert control(used(24), v, 13) == (24, Site(1, 24, 24, 8, 8))
