@@ -30,8 +30,8 @@
 #define STROP_ALIGN_BYTES 64
 #define STROP_MAX_BATCH 4096
 #define STROP_MAX_CHANNELS 4096
-#define STROP_MAX_SIDE 1024       /* H, W, P, Q */
-#define STROP_MAX_KERNEL 15       /* R, S; R*S <= 225 */
+#define STROP_MAX_SIDE 1024 /* H, W, P, Q */
+#define STROP_MAX_KERNEL 15 /* R, S; R*S <= 225 */
 #define STROP_MAX_STRIDE 4
 #define STROP_MAX_POOL_PLANE 4096 /* H*W that global average pooling takes */
 #define STROP_MAX_CLASSES 4096

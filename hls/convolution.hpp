@@ -28,16 +28,16 @@ inline Product ForwardProduct(const strop_command &c) {
   const uint32_t taps = c.kernel_h * c.kernel_w;
   const uint32_t depth = c.channels_in / c.groups;
   const uint32_t rows = c.channels_out / c.groups;
-  return {InputRaster(c), c.groups, rows,   depth,         taps,   false,         c.weights, depth * taps,
-          taps,           rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
+  return {InputRaster(c),      c.groups, rows,           depth,    taps,          false, c.weights, depth * taps, taps,
+          rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
 }
 
 inline Product InputGradientProduct(const strop_command &c) {
   const uint32_t taps = c.kernel_h * c.kernel_w;
   const uint32_t rows = c.channels_in / c.groups;
   const uint32_t depth = c.channels_out / c.groups;
-  return {GradientRaster(c), c.groups, rows,   depth,         taps,   true,          c.weights, taps,
-          rows * taps,       rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
+  return {GradientRaster(c),   c.groups, rows,           depth,    taps,          true, c.weights, taps, rows * taps,
+          rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
 }
 
 inline uint32_t Blocks(uint32_t items, uint32_t size) { return (items + size - 1) / size; }
@@ -72,8 +72,8 @@ LoadWeights_Row:
 }
 
 // B tile: the taps of `channels` source channels over the columns from cell `first`.
-inline void LoadColumns(Lane &lane, const int8_t *dram, const Product &p, uint32_t group, uint32_t first, uint32_t words,
-                        uint32_t first_channel, uint32_t channels) {
+inline void LoadColumns(Lane &lane, const int8_t *dram, const Product &p, uint32_t group, uint32_t first,
+                        uint32_t words, uint32_t first_channel, uint32_t channels) {
   Tiles &tiles = lane.tiles;
   const uint32_t depth = channels * p.taps;
   uint32_t loaded = 0;  // channels whose rasters were brought on chip
@@ -135,8 +135,8 @@ StoreTile_Row:
     const uint32_t channel = first_channel + row;
     const uint32_t plane = p.target + channel * p.target_plane;
     if (store.mode == StoreMode::kLogits) {
-      const int64_t bias = RoundShift(ReadWord(words, store.bias + 4 * channel),
-                                      STROP_PARAMETER_FRACTION - store.logit_exponent);
+      const int64_t bias =
+          RoundShift(ReadWord(words, store.bias + 4 * channel), STROP_PARAMETER_FRACTION - store.logit_exponent);
     StoreTile_Logit:
       for (uint32_t i = 0; i < runs.total; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
@@ -186,8 +186,9 @@ ProductTiles_Tile:
         LoadColumns(lane, dram, p, group, first, column_words, channel, channels);
         columns_held = columns_wanted;
       }
-      STROP_LEAF(lane, MacTile)(lane.tiles.a, rows, lane.tiles.b, column_words, Blocks(channels * p.taps, kGroup),
-                                chunk > 0, lane.tiles.accumulator);
+      STROP_LEAF(lane, MacTile)
+      (lane.tiles.a, rows, lane.tiles.b, column_words, Blocks(channels * p.taps, kGroup), chunk > 0,
+       lane.tiles.accumulator);
     }
     FindRuns(p.raster, first, columns, runs);
     StoreTile(lane, dram, words, p, store, group * p.rows + block * kTileRows, rows, runs);
@@ -251,8 +252,7 @@ inline uint32_t ConvInputGradient(Machine &machine, int8_t *dram, int32_t *words
   STROP_ON_LANES(machine, ProductWork(product), ProductTiles(lane, dram, words, product, store));
   const uint32_t elements = c.channels_in * c.batch * c.height_in * c.width_in;
   AdvanceSite(machine, words, c.site, site.set, shift, elements, STROP_ERROR_RATE_LOG2);
-  WriteWord(words, c.target_exponent,
-            ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent) - shift);
+  WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent) - shift);
   return STROP_STATUS_OK;
 }
 

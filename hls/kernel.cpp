@@ -37,6 +37,6 @@ STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=return)
 #pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = cyclic factor = 16 dim = 2
   *version = (STROP_CONTRACT_VERSION << 16) | STROP_NUMERICS_VERSION;
   strop::PrepareSingleLane(machine);
-  const strop::StartRegisters start = {program,    commands, steps, slots, slot_stride, slot_count, first_slot, report};
+  const strop::StartRegisters start = {program, commands, steps, slots, slot_stride, slot_count, first_slot, report};
   strop::RunProgram(machine, arena_bytes, arena_words, start);
 }

@@ -14,9 +14,7 @@ constexpr int32_t kMaxFixedStatistic = 32767;
 
 inline uint32_t ValuesPerChannel(const strop_command &c) { return c.batch * c.height_out * c.width_out; }
 
-inline int32_t LowerClamp(const strop_command &c) {
-  return c.activation == STROP_ACTIVATION_RELU ? 0 : -kMaxInt8;
-}
+inline int32_t LowerClamp(const strop_command &c) { return c.activation == STROP_ACTIVATION_RELU ? 0 : -kMaxInt8; }
 
 struct ChannelStatistics {
   int32_t mu;
@@ -54,8 +52,7 @@ MeasureChannel_Deviation:
     if (!held) BurstRead(x, dram, source + at, count);
     STROP_LEAF(lane, CountAbove)(x, count, Threshold(mu), sum_above, above, equal);
   }
-  const int64_t deviation =
-      int64_t{kStatisticScale} * (2 * int64_t{sum_above} - sum) + int64_t{mu} * (m - 2 * above);
+  const int64_t deviation = int64_t{kStatisticScale} * (2 * int64_t{sum_above} - sum) + int64_t{mu} * (m - 2 * above);
   const int32_t below = m - above - (MuIsWhole(mu) ? equal : 0);
   const int32_t sigma = static_cast<int32_t>(RoundDivide(deviation, m));
   return {mu, sigma < 1 ? 1 : sigma, 0, above - below};
@@ -92,8 +89,8 @@ inline void L1bnForwardChannel(Lane &lane, int8_t *dram, int32_t *words, const s
   const int32_t gamma_shift = STROP_STATISTIC_FRACTION + c.exponent + STROP_SCALE_FRACTION - 12;
   s.multiplier = static_cast<int32_t>(
       Clamp(RoundDivide(gamma_q12 * (int64_t{1} << gamma_shift), s.sigma), -kMaxMultiplier, kMaxMultiplier));
-  const int64_t beta = RoundShift(ReadWord(words, c.beta + 4 * k),
-                                  STROP_PARAMETER_FRACTION - c.exponent - STROP_SCALE_FRACTION);
+  const int64_t beta =
+      RoundShift(ReadWord(words, c.beta + 4 * k), STROP_PARAMETER_FRACTION - c.exponent - STROP_SCALE_FRACTION);
   const int64_t offset = RoundShift(int64_t{s.mu} * s.multiplier, STROP_STATISTIC_FRACTION);
   const int32_t constant =
       static_cast<int32_t>(Clamp(beta - offset + (1 << (STROP_SCALE_FRACTION - 1)), -kMaxConstant, kMaxConstant));
@@ -153,8 +150,8 @@ MeasureGradient_Row:
     BurstRead(lane.tiles.row[0], dram, c.source + k * c.source_plane + at, count);
     BurstRead(lane.tiles.row[1], dram, c.source_2 + k * c.source_2_plane + at, count);
     BurstRead(lane.tiles.row[2], dram, c.source_3 + k * c.source_3_plane + at, count);
-    STROP_LEAF(lane, MaskedSums)(lane.tiles.row[0], lane.tiles.row[2], lane.tiles.row[1], lane.tiles.row[3], count,
-                                 LowerClamp(c), s1, s2);
+    STROP_LEAF(lane, MaskedSums)
+    (lane.tiles.row[0], lane.tiles.row[2], lane.tiles.row[1], lane.tiles.row[3], count, LowerClamp(c), s1, s2);
   }
   const int64_t m = values;
   const int64_t t = int64_t{s2} * kStatisticScale - int64_t{s.mu} * s1;
@@ -195,11 +192,13 @@ L1bnBackward_Channel:
         BurstRead(lane.tiles.row[0], dram, c.source + k * c.source_plane + at, count);
         BurstRead(lane.tiles.row[1], dram, c.source_2 + k * c.source_2_plane + at, count);
         BurstRead(lane.tiles.row[2], dram, c.source_3 + k * c.source_3_plane + at, count);
-        STROP_LEAF(lane, MaskedSums)(lane.tiles.row[0], lane.tiles.row[2], lane.tiles.row[1], lane.tiles.row[3], count,
-                                     LowerClamp(c), unused_s1, unused_s2);
+        STROP_LEAF(lane, MaskedSums)
+        (lane.tiles.row[0], lane.tiles.row[2], lane.tiles.row[1], lane.tiles.row[3], count, LowerClamp(c), unused_s1,
+         unused_s2);
       }
-      STROP_LEAF(lane, NormGradientRow)(lane.tiles.row[3], lane.tiles.row[1], lane.tiles.wide[0], count, s.multiplier,
-                                        Threshold(s.mu), mean.below, mean.at, mean.above);
+      STROP_LEAF(lane, NormGradientRow)
+      (lane.tiles.row[3], lane.tiles.row[1], lane.tiles.wide[0], count, s.multiplier, Threshold(s.mu), mean.below,
+       mean.at, mean.above);
       StoreRow(lane, dram, lane.tiles.wide[0], count, mode, shift, dither, k * values + at,
                c.target + k * c.target_plane + at);
     }

@@ -51,6 +51,7 @@ inline void PrepareSingleLane(Machine &machine) {
 // Run `call` on every lane, where it sees `lane`; `work` is about how many bytes or multiply-adds/16 that is.
 #define STROP_ON_LANES(machine, work, call) \
   {                                         \
+    (void)(work);                           \
     Lane &lane = (machine).lane;            \
     call;                                   \
   }

@@ -34,8 +34,7 @@ Input_Map:
 }
 
 inline uint32_t Input(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
-  STROP_ON_LANES(machine, uint64_t{c.channels_in} * c.batch * c.height_out * c.width_out,
-                 InputShare(lane, dram, c));
+  STROP_ON_LANES(machine, uint64_t{c.channels_in} * c.batch * c.height_out * c.width_out, InputShare(lane, dram, c));
   WriteWord(words, c.target_exponent, STROP_INPUT_EXPONENT);
   return STROP_STATUS_OK;
 }

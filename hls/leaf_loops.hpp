@@ -342,7 +342,8 @@ ViewRow_Value:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
 #pragma HLS PIPELINE II = 1
     // W + half may pass 2^31 - 1; (W >> 1) + (half >> 1) cannot, and loses only a bit below the rounding one
-    int32_t q = shift > 1 ? ((master[i] >> 1) + (half >> 1)) >> (shift - 1) : (shift == 1 ? (master[i] >> 1) + (master[i] & 1) : master[i]);
+    int32_t q = shift > 1 ? ((master[i] >> 1) + (half >> 1)) >> (shift - 1)
+                          : (shift == 1 ? (master[i] >> 1) + (master[i] & 1) : master[i]);
     q = q > kMaxInt8 ? kMaxInt8 : q;
     q = q < -kMaxInt8 ? -kMaxInt8 : q;
     view[i] = static_cast<int8_t>(q);

@@ -219,8 +219,7 @@ inline uint32_t AveragePoolBackward(Machine &machine, int8_t *dram, int32_t *wor
   STROP_ON_LANES(machine, uint64_t{c.channels_in} * c.batch * c.height_in * c.width_in,
                  AveragePoolBackwardShare(lane, dram, c, dither));
   const Reciprocal reciprocal = MapReciprocal(c.height_in * c.width_in);
-  WriteWord(words, c.target_exponent,
-            ReadWord(words, c.source_exponent) + reciprocal.log2_up + 7 - reciprocal.shift);
+  WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent) + reciprocal.log2_up + 7 - reciprocal.shift);
   return STROP_STATUS_OK;
 }
 

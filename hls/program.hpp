@@ -25,8 +25,7 @@ struct StartRegisters {
 };
 
 #define STROP_FETCH(field) \
-  command.field =          \
-      static_cast<decltype(command.field)>(ReadWord(words, STROP_FIELD_AT(at, strop_command, field)))
+  command.field = static_cast<decltype(command.field)>(ReadWord(words, STROP_FIELD_AT(at, strop_command, field)))
 
 inline strop_command FetchCommand(const int32_t *words, uint32_t at) {
   strop_command command;
@@ -97,9 +96,9 @@ inline bool WithinLimits(const strop_command &c) {
   const bool window = c.kernel_h <= STROP_MAX_KERNEL && c.kernel_w <= STROP_MAX_KERNEL &&
                       c.stride_h <= STROP_MAX_STRIDE && c.stride_w <= STROP_MAX_STRIDE;
   const bool loss = c.opcode != STROP_OP_SOFTMAX_CROSS_ENTROPY || c.channels_out <= STROP_MAX_CLASSES;
-  const bool map = (c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD &&
-                    c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD) ||
-                   c.height_in * c.width_in <= STROP_MAX_POOL_PLANE;
+  const bool map =
+      (c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD && c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD) ||
+      c.height_in * c.width_in <= STROP_MAX_POOL_PLANE;
   return counts && sides && window && loss && map;
 }
 
@@ -179,8 +178,7 @@ RunProgram_Step:
   RunProgram_Command:
     for (uint32_t i = 0; i < start.commands; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-      strop_command command =
-          FetchCommand(words, start.program + i * static_cast<uint32_t>(sizeof(strop_command)));
+      strop_command command = FetchCommand(words, start.program + i * static_cast<uint32_t>(sizeof(strop_command)));
       PlaceInSlot(command, slot);
       uint32_t detail = 0;
       const uint32_t status = Dispatch(machine, dram, words, command, slot, detail);

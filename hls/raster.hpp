@@ -39,14 +39,13 @@ inline void FinishRaster(Raster &raster) {
   const uint32_t extent_h = (raster.source_h - 1) * raster.spread_h + 1;
   const uint32_t extent_w = (raster.source_w - 1) * raster.spread_w + 1;
   raster.pitch = RasterLength(extent_w, raster.out_w, raster.kernel_w, raster.left, raster.stride_w);
-  raster.image =
-      raster.pitch * RasterLength(extent_h, raster.out_h, raster.kernel_h, raster.top, raster.stride_h);
+  raster.image = raster.pitch * RasterLength(extent_h, raster.out_h, raster.kernel_h, raster.top, raster.stride_h);
 }
 
 // The raster of a layer's input, for forward and weight gradient.
 inline Raster InputRaster(const strop_command &c) {
-  Raster raster = {c.batch,    c.height_in, c.width_in,   1,           1,          c.pad_top,  c.pad_left, c.stride_h,
-                   c.stride_w, c.height_out, c.width_out, c.kernel_h, c.kernel_w, 0,          0};
+  Raster raster = {c.batch,    c.height_in,  c.width_in,  1,          1,          c.pad_top, c.pad_left, c.stride_h,
+                   c.stride_w, c.height_out, c.width_out, c.kernel_h, c.kernel_w, 0,         0};
   FinishRaster(raster);
   return raster;
 }
@@ -83,7 +82,8 @@ inline uint32_t Smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // Bytes that one phase needs on chip under a full tile, and the phases that the filter's taps use.
 inline uint32_t RasterSpan(const Raster &raster) {
-  const uint32_t reach = (raster.kernel_h - 1) / raster.stride_h * raster.pitch + (raster.kernel_w - 1) / raster.stride_w;
+  const uint32_t reach =
+      (raster.kernel_h - 1) / raster.stride_h * raster.pitch + (raster.kernel_w - 1) / raster.stride_w;
   return (kTileColumns + reach + 2 * STROP_ALIGN_BYTES - 1) / STROP_ALIGN_BYTES * STROP_ALIGN_BYTES;
 }
 
@@ -134,8 +134,9 @@ LoadPhase_Row:
       Fill(out, 0, length, 0);
     } else if (raster.stride_w == 1 && raster.spread_w == 1) {
       const uint32_t begin = x < raster.left ? Smaller(raster.left - x, length) : 0;  // zeros in front
-      const uint32_t at = x + begin - raster.left;                                    // source column of the first value
-      const uint32_t held = at >= raster.source_w || begin == length ? 0 : Smaller(raster.source_w - at, length - begin);
+      const uint32_t at = x + begin - raster.left;  // source column of the first value
+      const uint32_t held =
+          at >= raster.source_w || begin == length ? 0 : Smaller(raster.source_w - at, length - begin);
       Fill(out, 0, begin, 0);
       BurstRead(out + begin, dram, line + at, held);
       Fill(out, begin + held, length, 0);
@@ -145,7 +146,8 @@ LoadPhase_Row:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1088
         const int32_t padded_x =
             static_cast<int32_t>((x + i) * raster.stride_w + phase_w) - static_cast<int32_t>(raster.left);
-        const bool value = padded_x >= 0 && padded_x < extent_w && padded_x % static_cast<int32_t>(raster.spread_w) == 0;
+        const bool value =
+            padded_x >= 0 && padded_x < extent_w && padded_x % static_cast<int32_t>(raster.spread_w) == 0;
         out[i] = value ? dram[line + static_cast<uint32_t>(padded_x) / raster.spread_w] : int8_t{0};
       }
     }
@@ -190,7 +192,8 @@ inline void FindRuns(const Raster &raster, uint32_t first, uint32_t columns, Run
   uint32_t x = first % raster.pitch;
   const uint32_t rows = raster.image / raster.pitch;
   // the first position at or after the tile's first cell
-  const uint32_t in_image = y >= raster.out_h ? raster.out_h * raster.out_w : y * raster.out_w + Smaller(x, raster.out_w);
+  const uint32_t in_image =
+      y >= raster.out_h ? raster.out_h * raster.out_w : y * raster.out_w + Smaller(x, raster.out_w);
   runs.first_output = n * raster.out_h * raster.out_w + in_image;
   if (IsDense(raster)) {
     runs.count = 1;

@@ -20,12 +20,12 @@ SgdRows_Row:
     const uint32_t word = (c.flags & STROP_FLAG_EXPONENT_PER_ROW) ? 4 * row : 0;
     const int32_t exponent = ReadWord(words, c.gradient_exponent + word);
     const SgdConstants constants = {c.batch_mantissa,
-                                              exponent + c.batch_shift - c.fraction_bits,
-                                              c.momentum_decay,
-                                              c.weight_decay_mantissa,
-                                              c.weight_decay_shift,
-                                              rate_mantissa,
-                                              rate_shift};
+                                    exponent + c.batch_shift - c.fraction_bits,
+                                    c.momentum_decay,
+                                    c.weight_decay_mantissa,
+                                    c.weight_decay_shift,
+                                    rate_mantissa,
+                                    rate_shift};
     uint32_t largest = 0;
   SgdRows_Part:
     for (uint32_t at = 0; at < c.columns; at += kRow) {

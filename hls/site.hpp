@@ -17,8 +17,7 @@ struct Site {
 
 inline Site ReadSite(const int32_t *words, uint32_t at) {
   return {ReadWord(words, STROP_FIELD_AT(at, strop_site, set)) != 0,
-          ReadWord(words, STROP_FIELD_AT(at, strop_site, next)),
-          ReadWord(words, STROP_FIELD_AT(at, strop_site, used))};
+          ReadWord(words, STROP_FIELD_AT(at, strop_site, next)), ReadWord(words, STROP_FIELD_AT(at, strop_site, used))};
 }
 
 inline void ClearCounters(Machine &machine) {

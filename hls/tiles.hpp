@@ -6,11 +6,11 @@
 
 namespace strop {
 
-constexpr uint32_t kGroup = 4;           // depth values that one MAC cycle sums for each output
-constexpr uint32_t kVector = 16;         // columns in one word of the B tile
-constexpr uint32_t kTileRows = 64;       // output channels (or C of an input gradient) held at once
-constexpr uint32_t kTileColumns = 256;   // raster positions (or filter taps of a weight gradient) held at once
-constexpr uint32_t kTileDepth = 256;     // products summed before new operands are loaded
+constexpr uint32_t kGroup = 4;          // depth values that one MAC cycle sums for each output
+constexpr uint32_t kVector = 16;        // columns in one word of the B tile
+constexpr uint32_t kTileRows = 64;      // output channels (or C of an input gradient) held at once
+constexpr uint32_t kTileColumns = 256;  // raster positions (or filter taps of a weight gradient) held at once
+constexpr uint32_t kTileDepth = 256;    // products summed before new operands are loaded
 constexpr uint32_t kWord = kVector * kGroup;
 constexpr uint32_t kPlanes = 4;          // source channels whose rasters are on chip: one group's depth
 constexpr uint32_t kPlaneBytes = 20480;  // one channel's raster under a tile of columns: see RasterSpan in raster.hpp

@@ -22,11 +22,20 @@ struct WeightGradient {
 
 inline WeightGradient MakeWeightGradient(const strop_command &c) {
   const Raster raster = InputRaster(c);
-  const Raster cells = {c.batch,      c.height_out, c.width_out, 1, 1, 0, 0, 1, 1, c.height_out,
-                        c.width_out, 1,            1,           raster.pitch, raster.image};
+  const Raster cells = {c.batch, c.height_out, c.width_out, 1, 1, 0, 0, 1, 1, c.height_out, c.width_out, 1,
+                        1,       raster.pitch, raster.image};
   const uint32_t taps = c.kernel_h * c.kernel_w;
-  return {raster, cells,          c.groups, c.channels_out / c.groups, c.channels_in / c.groups * taps, taps,
-          c.source, c.source_plane, c.source_2, c.source_2_plane, c.target};
+  return {raster,
+          cells,
+          c.groups,
+          c.channels_out / c.groups,
+          c.channels_in / c.groups * taps,
+          taps,
+          c.source,
+          c.source_plane,
+          c.source_2,
+          c.source_2_plane,
+          c.target};
 }
 
 // B tile: columns `first_column`.. (taps), depth = kTileDepth raster cells from `first`.
@@ -99,8 +108,9 @@ WeightGradientTiles_Chunk:
                 lane.tiles.a[row]);
     }
     LoadTapColumns(lane, dram, g, group, first, block * kTileColumns, columns, depth_groups);
-    STROP_LEAF(lane, MacTile)(lane.tiles.a, rows, lane.tiles.b, Blocks(columns, kVector), depth_groups,
-                              item > begin && chunk > 0, lane.tiles.accumulator);
+    STROP_LEAF(lane, MacTile)
+    (lane.tiles.a, rows, lane.tiles.b, Blocks(columns, kVector), depth_groups, item > begin && chunk > 0,
+     lane.tiles.accumulator);
     if (chunk + 1 == chunks || item + 1 == last) {
       AddGradient(lane.tiles, words, g, first_row, rows, block * kTileColumns, columns);
     }

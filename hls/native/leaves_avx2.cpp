@@ -45,10 +45,10 @@ inline void MacRows(const RowTile a, uint32_t first, const int8_t (*b)[kWord], u
       int32_t four;
       __builtin_memcpy(&four, a[first + r] + g * kGroup, sizeof four);
       const __m256i a4 = _mm256_set1_epi32(four);
-      low[r] = _mm256_add_epi32(
-          low[r], _mm256_madd_epi16(_mm256_maddubs_epi16(abs_low, _mm256_sign_epi8(a4, b_low)), ones));
-      high[r] = _mm256_add_epi32(
-          high[r], _mm256_madd_epi16(_mm256_maddubs_epi16(abs_high, _mm256_sign_epi8(a4, b_high)), ones));
+      low[r] =
+          _mm256_add_epi32(low[r], _mm256_madd_epi16(_mm256_maddubs_epi16(abs_low, _mm256_sign_epi8(a4, b_low)), ones));
+      high[r] = _mm256_add_epi32(high[r],
+                                 _mm256_madd_epi16(_mm256_maddubs_epi16(abs_high, _mm256_sign_epi8(a4, b_high)), ones));
     }
   }
   for (int r = 0; r < kRows; ++r) {

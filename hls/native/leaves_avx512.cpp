@@ -8,7 +8,7 @@
 #include "make_leaf_table.hpp"
 
 #if defined(__clang__)
-#pragma clang attribute push(                                                                             \
+#pragma clang attribute push(                                                                              \
     __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512"))), \
     apply_to = function)
 #else

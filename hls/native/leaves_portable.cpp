@@ -1,6 +1,5 @@
 // The leaf loops as the compiler's baseline makes them: exactly the text that is synthesized.
 #include "leaf_table.hpp"
-
 #include "make_leaf_table.hpp"
 
 namespace strop {

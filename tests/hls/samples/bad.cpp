@@ -52,7 +52,7 @@ int32_t Loops(int32_t n) {
   for (int32_t i = 0; i < 4; ++i) sum += i;  // finds: loop-label
 Loops_Bound:
   for (int32_t i = 0; i < n; ++i) {  // finds: loop-bound
-Loops_Inner:
+  Loops_Inner:
     for (int32_t j = i; j < 8; ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 8
       sum += j;

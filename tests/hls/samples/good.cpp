@@ -40,7 +40,7 @@ inline void Fill(Lane &lane, const int32_t *memory, int32_t rows) {
 Fill_Row:
   for (int32_t row = 0; row < rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = kRows
-Fill_Column:
+  Fill_Column:
     for (int32_t column = 0; column < kColumns; ++column) {
 #pragma HLS PIPELINE II = 1
       lane.tile[row][column] = static_cast<int8_t>(memory[row * kDouble + column]);
