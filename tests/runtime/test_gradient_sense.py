@@ -218,11 +218,12 @@ def test_l1bn(device: Any, activation: int, side: int) -> None:
     kind = f"L1BN {'fully connected' if side == 1 else 'of a map'}, activation {activation}"
     integer = dequantized(got["target"].reshape(k, -1), got["target_exponent"])
     scale = dequantized(np.ones((k, 1)), got["target_exponent"])  # channels weigh alike, as in int8
-    x, dy, lo = dequantized(x8, ex), e8.reshape(k, -1) * 2.0**-9, 0.0 if activation == C.ACTIVATION_RELU else -127 / 8
+    x, dy = dequantized(x8, ex), dequantized(e8.reshape(k, -1), np.array([9]))
+    lo = 0.0 if activation == C.ACTIVATION_RELU else -127 / 8
     float_y = float_l1bn(x, gamma, beta, lo, 127 / 8)[0]
-    integer_y = made["target"].reshape(k, -1) / 8
+    integer_y = dequantized(made["target"].reshape(k, -1), made["target_exponent"])
     for whose, y, least in (("float64", float_y, 0.97), ("the same", integer_y, 0.997)):
-        exact = float_l1bn_gradients(x, gamma, beta, dy * ((lo < y) & (y < 127 / 8)))
+        exact = float_l1bn_gradients(x, gamma, beta, np.where((lo < y) & (y < 127 / 8), dy, 0))
         cosine(f"{kind}, {whose} mask, input gradient", integer / scale, exact[0] / scale, least)
         cosine(f"{kind}, {whose} mask, gamma gradient", got["grad_gamma"] * 2.0**-9, exact[1], least)
         cosine(f"{kind}, {whose} mask, beta gradient", got["grad_beta"] * 2.0**-9, exact[2], least)

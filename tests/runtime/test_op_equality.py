@@ -19,7 +19,7 @@ from op_programs import assert_equal, regions, run_op, site, slot_head
 from strop.runtime.contract import C
 from strop.runtime.reference import ReferenceDevice
 
-quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 idle_lines = st.integers(0, 2)
 
 
@@ -79,6 +79,34 @@ def test_input_conversion(emulators: list[Any], case: Case, slack: int) -> None:
 def test_softmax_cross_entropy(emulators: list[Any], case: Case, slack: int) -> None:
     """Protects tables, division, loss, correct count and logit error."""
     compare(emulators, case, slack)
+
+
+def test_every_entry_of_the_loss_tables(emulators: list[Any]) -> None:
+    """Protects both tables of the kernel: each distance of the exponential, each fraction of the logarithm."""
+    inputs = {"source_exponent": 4, "labels": [0], "slot": slot_head(), "dither": [1]}
+    for i in range(256):  # one sample a command: the slot holds only the sum of the losses
+        distance = np.array([0, -i])
+        equals = np.where(np.arange(511) <= 255 + i, 0, -(2**20))  # 256 + i equal classes, whose logarithm is entry i
+        for logits in (distance, equals):
+            fields = {"batch": 1, "channels_out": len(logits)}
+            compare(emulators, (C.OP_SOFTMAX_CROSS_ENTROPY, fields, {**inputs, "source": logits}))
+
+
+@pytest.mark.parametrize("shift", [0, 1, 15, 16, 17, 19, 22, 24])
+def test_dither_at_every_kind_of_shift(emulators: list[Any], shift: int) -> None:
+    """Protects both branches of the dithered shift on sums large enough to leave something: 16 bits and beyond."""
+    rng = np.random.default_rng(shift)
+    fields = square(61, 7, 1031, 1, 1)
+    inputs = {
+        "source": rng.choice([-127, 127], (1031, 61)),
+        "weights": rng.integers(1, 128, (1031, 7)) * rng.choice([-1, 1], 7),
+        "source_exponent": np.zeros(1031),
+        "weight_exponent": np.zeros(1031),
+        "site": site(shift),
+        "dither": [99 + shift],
+    }
+    inputs["source"][:, ::2] = 127  # half of the sums are near 2^23
+    compare(emulators, (C.OP_CONV_INPUT_GRADIENT, fields, inputs))
 
 
 @quick

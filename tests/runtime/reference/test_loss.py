@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from strop.runtime.reference import loss
 
 
-def softmax(z: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(z - z.max(axis=0))
-    return exponentials / exponentials.sum(axis=0)
+def softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponentials: NDArray[np.float64] = np.exp(z - z.max(axis=0))
+    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=0)
+    return shares
 
 
 def test_tables() -> None:

@@ -8,6 +8,7 @@ from math import floor
 import numpy as np
 
 from strop.runtime.reference import sgd
+from strop.runtime.reference.arithmetic import Integers
 from strop.runtime.reference.sgd import Factor
 
 TOP = 2**31 - 1
@@ -43,19 +44,25 @@ def test_update_is_momentum_sgd() -> None:
 
 def test_state_saturates() -> None:
     """Protects int32 masters: momentum and weight stop at the ends instead of wrapping."""
-    settings = {"fraction": 24, "decay": 0, "weight_decay": Factor(0, 0), "reciprocal": Factor(1, 0)}
-    full = np.full((1, 2), TOP)
-    w, v = sgd.update(
-        np.array([[-TOP, TOP]]),
-        np.array([[TOP, -TOP]]),
-        full * [[1, -1]],
-        np.array([[10]]),
-        learning_rate=Factor(255, 0),
-        **settings,
-    )
-    assert v.tolist() == [[TOP, -TOP]]
-    assert w.tolist() == [[-TOP, TOP]]
-    w, v = sgd.update(np.array([[7, -7]]), full, full, np.array([[40]]), learning_rate=Factor(0, 0), **settings)
+
+    def step(w: Integers, v: Integers, dw: Integers, exponent: int, rate: int) -> tuple[Integers, Integers]:
+        return sgd.update(
+            w,
+            v,
+            dw,
+            np.array([[exponent]]),
+            fraction=24,
+            reciprocal=Factor(1, 0),
+            decay=0,
+            weight_decay=Factor(0, 0),
+            learning_rate=Factor(rate, 0),
+        )
+
+    ends = np.array([[TOP, -TOP]])
+    w, v = step(-ends, ends, ends, 10, 255)
+    assert v.tolist() == ends.tolist()
+    assert w.tolist() == (-ends).tolist()
+    w, v = step(np.array([[7, -7]]), ends, ends, 40, 0)
     assert w.tolist() == [[7, -7]]  # a learning rate of 0 moves no weight
 
 
