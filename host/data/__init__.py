@@ -14,7 +14,7 @@ from __future__ import annotations
 from strop.host.data.dataset import Dataset, Layout, Split
 from strop.host.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
 from strop.host.data.idx import load_idx_folder, load_idx_pair, read_idx
-from strop.host.data.image_folder import load_image_folder
+from strop.host.data.image_folder import load_image, load_image_folder
 from strop.host.data.load import NAMED_DATASETS, load_dataset
 from strop.host.data.npz import NpzArchive
 from strop.host.data.npz_dataset import load_npz
@@ -32,6 +32,7 @@ __all__ = [
     "load_fashion_mnist_subset",
     "load_idx_folder",
     "load_idx_pair",
+    "load_image",
     "load_image_folder",
     "load_npz",
     "read_idx",

@@ -79,6 +79,19 @@ def load_image_folder(
         raise DataError(f"{root}: {error}") from error
 
 
+def load_image(path: str | Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return one image file as uint8 [C, H, W] of `shape`, resized (bilinear) if need be; grey if C is 1, RGB if 3.
+
+    Raises DataError, which names the file, and InputError for a number of channels that no image file has.
+    """
+    if shape[0] not in (1, 3):
+        raise InputError(f"image files have 1 or 3 channels, not {shape[0]}; pass arrays")
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    return _pixels(path, shape, "L" if shape[0] == 1 else "RGB", resize=True)
+
+
 def _root_and_classes(folder: Path, split: Split) -> tuple[Path, tuple[str, ...]]:
     """Return the folder that holds the split's class folders, and the names of all classes."""
     if not folder.is_dir():
@@ -173,7 +186,7 @@ def _opened(path: Path) -> Iterator[Image]:
     try:
         from PIL import Image
     except ImportError as error:
-        raise DataError("image folders need Pillow; install it with `pip install strop[images]`") from error
+        raise DataError("reading images needs Pillow; install it with `pip install strop[images]`") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from strop.host.data import image_folder
-from strop.host.data.image_folder import load_image_folder
+from strop.host.data.image_folder import load_image, load_image_folder
 from strop.runtime.errors import DataError, InputError
 
 
@@ -249,3 +249,14 @@ def test_without_pillow_the_message_says_what_to_install(animals, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"pip install strop\[images\]"):
         load_image_folder(animals)
+
+
+def test_one_image_takes_the_shape_that_is_asked_for(tmp_path):
+    """What a network takes is fixed; a photo is not: colour becomes grey, grey becomes RGB, and the size follows."""
+    photo = save(tmp_path / "photo.png", color(200, 200, 200))
+    assert np.array_equal(load_image(photo, (1, 4, 5))[0], grey(200))
+    assert np.array_equal(load_image(save(tmp_path / "grey.png", grey(7)), (3, 2, 2)), np.full((3, 2, 2), 7))
+    with pytest.raises(InputError, match="1 or 3 channels"):
+        load_image(photo, (2, 4, 5))
+    with pytest.raises(DataError, match="no such file"):
+        load_image(tmp_path / "none.png", (1, 4, 5))
