@@ -21,5 +21,7 @@ def emulator_api() -> str:
 def _declarations(header: str) -> str:
     text = (SOURCE_FOLDER / header).read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    kept = [line for line in text.splitlines() if not re.match(r"\s*#\s*(include|ifndef|endif|define\s+\w+_H\s*$)", line)]
+    kept = [
+        line for line in text.splitlines() if not re.match(r"\s*#\s*(include|ifndef|endif|define\s+\w+_H\s*$)", line)
+    ]
     return "\n".join(line for line in kept if line.strip()) + "\n"

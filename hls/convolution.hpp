@@ -16,7 +16,7 @@ struct Product {
   uint32_t rows;   // a group
   uint32_t depth;  // channels summed, a group
   uint32_t taps;
-  bool turned;  // filter turned by 180 degrees
+  bool turned;  // filter turned by 180 degrees: its taps are met in the opposite order
   uint32_t weights;
   uint32_t weight_row, weight_channel;  // steps in the weight view, from row to row and channel to channel
   uint32_t weight_group;
@@ -45,27 +45,21 @@ inline uint32_t Blocks(uint32_t items, uint32_t size) { return (items + size - 1
 inline uint32_t ChannelsPerChunk(const Product &p) { return p.taps >= kTileDepth ? 1 : kTileDepth / p.taps; }
 
 // A tile: rows `first_row`.. of group `group`, depth channels `first_channel`.., depth padded with zeros to whole groups.
-inline void LoadWeights(Tiles &tiles, const int8_t *dram, const Product &p, uint32_t group, uint32_t first_row,
+inline void LoadWeights(Lane &lane, const int8_t *dram, const Product &p, uint32_t group, uint32_t first_row,
                         uint32_t rows, uint32_t first_channel, uint32_t channels) {
+  Tiles &tiles = lane.tiles;
   const uint32_t depth = channels * p.taps;
   const uint32_t padded = Blocks(depth, kGroup) * kGroup;
+  const bool whole = p.weight_channel == p.taps;  // a row's filters lie side by side
 LoadWeights_Row:
   for (uint32_t row = 0; row < rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
     const uint32_t base = p.weights + group * p.weight_group + (first_row + row) * p.weight_row;
-    if (!p.turned && p.weight_channel == p.taps) {
+    if (whole) {
       BurstRead(tiles.a[row], dram, base + first_channel * p.taps, depth);
     } else {
-    LoadWeights_Channel:
-      for (uint32_t channel = 0; channel < channels; ++channel) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
-        const uint32_t filter = base + (first_channel + channel) * p.weight_channel;
-      LoadWeights_Tap:
-        for (uint32_t tap = 0; tap < p.taps; ++tap) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 225
-          tiles.a[row][channel * p.taps + tap] = dram[filter + (p.turned ? p.taps - 1 - tap : tap)];
-        }
-      }
+      STROP_LEAF(lane, GatherFilters)(dram, base + first_channel * p.weight_channel, p.weight_channel, p.taps, channels,
+                                      tiles.a[row]);
     }
     Fill(tiles.a[row], depth, padded, 0);
   }
@@ -86,7 +80,7 @@ LoadColumns_Group:
       // beyond the depth the A tile is zero: any row serves
       const uint32_t at = k + i < depth ? k + i : k;
       const uint32_t channel = at / p.taps;
-      const uint32_t tap = at % p.taps;
+      const uint32_t tap = p.turned ? p.taps - 1 - at % p.taps : at % p.taps;
       if (channel == loaded) {
         const uint32_t source_channel = group * p.depth + first_channel + channel;
         LoadPlane(dram, p.source + source_channel * p.source_plane, p.raster, first, tiles.plane[channel % kPlanes]);
@@ -99,20 +93,10 @@ LoadColumns_Group:
 }
 
 // The output positions of one accumulator row, side by side. Returns where they are.
-inline const int32_t *CompactRow(Tiles &tiles, uint32_t row, const Runs &runs) {
+inline const int32_t *CompactRow(Lane &lane, uint32_t row, const Runs &runs) {
+  Tiles &tiles = lane.tiles;
   if (runs.count == 1) return tiles.accumulator[row] + runs.start[0];
-  uint32_t at = 0;
-CompactRow_Run:
-  for (uint32_t run = 0; run < runs.count; ++run) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 257
-  CompactRow_Value:
-    for (uint32_t i = 0; i < runs.length[run]; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
-#pragma HLS PIPELINE II = 1
-      tiles.wide[0][at + i] = tiles.accumulator[row][runs.start[run] + i];
-    }
-    at += runs.length[run];
-  }
+  STROP_LEAF(lane, CompactRuns)(tiles.accumulator[row], runs, tiles.wide[0]);
   return tiles.wide[0];
 }
 
@@ -131,7 +115,7 @@ inline void StoreTile(Lane &lane, int8_t *dram, int32_t *words, const Product &p
 StoreTile_Row:
   for (uint32_t row = 0; row < rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    const int32_t *values = CompactRow(lane.tiles, row, runs);
+    const int32_t *values = CompactRow(lane, row, runs);
     const uint32_t channel = first_channel + row;
     const uint32_t plane = p.target + channel * p.target_plane;
     if (store.mode == StoreMode::kLogits) {
@@ -178,7 +162,7 @@ ProductTiles_Tile:
       const uint32_t channels = Smaller(chunk_channels, p.depth - channel);
       const uint32_t weights_wanted = (group * row_blocks + block) * chunks + chunk;
       if (weights_wanted != weights_held) {
-        LoadWeights(lane.tiles, dram, p, group, block * kTileRows, rows, channel, channels);
+        LoadWeights(lane, dram, p, group, block * kTileRows, rows, channel, channels);
         weights_held = weights_wanted;
       }
       const uint32_t columns_wanted = (group * column_tiles + tile) * chunks + chunk;

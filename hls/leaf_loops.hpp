@@ -6,6 +6,7 @@
 #endif
 
 #include "fixed_point.hpp"
+#include "runs.hpp"
 #include "sgd_constants.hpp"
 #include "tiles.hpp"
 
@@ -98,6 +99,59 @@ TransposeRows_Group:
       b[word][group][lane + 2 * kGroup + depth] = row2[group * kGroup + depth];
       b[word][group][lane + 3 * kGroup + depth] = row3[group * kGroup + depth];
     }
+  }
+}
+
+// One row of the A tile: `channels` filters of `taps` values, `step` bytes apart in DRAM.
+static inline void GatherFilters(const int8_t *dram, uint32_t offset, uint32_t step, uint32_t taps, uint32_t channels,
+                                 int8_t *row) {
+GatherFilters_Channel:
+  for (uint32_t channel = 0; channel < channels; ++channel) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
+  GatherFilters_Tap:
+    for (uint32_t tap = 0; tap < taps; ++tap) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 225
+#pragma HLS PIPELINE II = 1
+      row[channel * taps + tap] = dram[offset + channel * step + tap];
+    }
+  }
+}
+
+// The runs of an accumulator row, side by side.
+static inline void CompactRuns(const int32_t *accumulators, const Runs &runs, int32_t *target) {
+  uint32_t at = 0;
+CompactRuns_Run:
+  for (uint32_t run = 0; run < runs.count; ++run) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 257
+  CompactRuns_Value:
+    for (uint32_t i = 0; i < runs.length[run]; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
+#pragma HLS PIPELINE II = 1
+      target[at + i] = accumulators[runs.start[run] + i];
+    }
+    at += runs.length[run];
+  }
+}
+
+// The opposite, for int8: values that lie side by side go to their runs; the cells between hold 0.
+static inline void SpreadRuns(const int8_t *dram, uint32_t offset, const Runs &runs, uint32_t cells, int8_t *target) {
+SpreadRuns_Clear:
+  for (uint32_t i = 0; i < cells; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
+#pragma HLS PIPELINE II = 1
+    target[i] = 0;
+  }
+  uint32_t at = offset;
+SpreadRuns_Run:
+  for (uint32_t run = 0; run < runs.count; ++run) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 257
+  SpreadRuns_Value:
+    for (uint32_t i = 0; i < runs.length[run]; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
+#pragma HLS PIPELINE II = 1
+      target[runs.start[run] + i] = dram[at + i];
+    }
+    at += runs.length[run];
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "dram.hpp"
 #include "lane.hpp"
+#include "runs.hpp"
 
 namespace strop {
 
@@ -175,15 +176,7 @@ LoadPlane_PhaseH:
   }
 }
 
-// The output positions among a tile's cells: runs of neighbours. Outputs of consecutive runs are consecutive in memory.
-struct Runs {
-  uint32_t count;
-  uint32_t first_output;  // index of the first position in its channel
-  uint32_t total;         // positions in the tile
-  uint16_t start[kMaxRowsPerTile];
-  uint16_t length[kMaxRowsPerTile];
-};
-
+// The output positions among the `columns` cells from `first`.
 inline void FindRuns(const Raster &raster, uint32_t first, uint32_t columns, Runs &runs) {
   runs.count = 0;
   runs.total = 0;
@@ -204,7 +197,7 @@ inline void FindRuns(const Raster &raster, uint32_t first, uint32_t columns, Run
   }
   uint32_t done = 0;
 FindRuns_Row:
-  for (uint32_t row = 0; row < kMaxRowsPerTile; ++row) {
+  for (uint32_t row = 0; row < kMaxRunsPerTile; ++row) {
     if (done >= columns) break;
     const uint32_t length = Smaller(raster.pitch - x, columns - done);
     if (y < raster.out_h && x < raster.out_w) {

@@ -15,7 +15,7 @@ constexpr uint32_t kWord = kVector * kGroup;
 constexpr uint32_t kPlanes = 4;          // source channels whose rasters are on chip: one group's depth
 constexpr uint32_t kPlaneBytes = 20480;  // one channel's raster under a tile of columns: see RasterSpan in raster.hpp
 constexpr uint32_t kRow = 4096;          // values of one pass of a streaming operation
-constexpr uint32_t kMaxRowsPerTile = kTileColumns + 1;
+constexpr uint32_t kMaxRunsPerTile = kTileColumns + 1;
 constexpr uint32_t kMaxFeatures = 1u << 20;  // channels of a fully-connected layer: bounded by STROP_MAX_REDUCTION
 
 static_assert(kTileColumns % kVector == 0, "kTileColumns must be whole words of kVector columns");
@@ -30,6 +30,7 @@ using AccumulatorTile = int32_t[kTileRows][kTileColumns];
 
 struct Tiles {
   alignas(64) RowTile a;
+  alignas(64) int8_t slack[64];  // native twins write whole vectors, past the last row's end
   alignas(64) ColumnTile b;
   alignas(64) AccumulatorTile accumulator;
   alignas(64) int8_t plane[kPlanes][kPlaneBytes];

@@ -9,8 +9,7 @@
 namespace strop {
 
 struct WeightGradient {
-  Raster raster;  // of a
-  Raster cells;   // of e: its positions on the same raster
+  Raster raster;
   uint32_t groups;
   uint32_t rows;     // output channels, a group
   uint32_t columns;  // C/groups * R * S
@@ -22,20 +21,9 @@ struct WeightGradient {
 
 inline WeightGradient MakeWeightGradient(const strop_command &c) {
   const Raster raster = InputRaster(c);
-  const Raster cells = {c.batch, c.height_out, c.width_out, 1, 1, 0, 0, 1, 1, c.height_out, c.width_out, 1,
-                        1,       raster.pitch, raster.image};
   const uint32_t taps = c.kernel_h * c.kernel_w;
-  return {raster,
-          cells,
-          c.groups,
-          c.channels_out / c.groups,
-          c.channels_in / c.groups * taps,
-          taps,
-          c.source,
-          c.source_plane,
-          c.source_2,
-          c.source_2_plane,
-          c.target};
+  return {raster, c.groups, c.channels_out / c.groups, c.channels_in / c.groups * taps, taps, c.source,
+          c.source_plane, c.source_2, c.source_2_plane, c.target};
 }
 
 // B tile: columns `first_column`.. (taps), depth = kTileDepth raster cells from `first`.
@@ -87,6 +75,7 @@ inline void WeightGradientTiles(Lane &lane, const int8_t *dram, int32_t *words, 
   const uint32_t items = g.groups * row_blocks * column_blocks * chunks;
   const uint32_t begin = lane.First(items);
   const uint32_t last = lane.Last(items);
+  Runs runs;
 WeightGradientTiles_Chunk:
   for (uint32_t item = begin; item < last; ++item) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
@@ -100,12 +89,12 @@ WeightGradientTiles_Chunk:
     const uint32_t depth = Smaller(kTileDepth, cells - first);
     const uint32_t depth_groups = Blocks(depth, kGroup);
     const uint32_t first_row = group * g.rows + row_block * kTileRows;
+    FindRuns(g.raster, first, depth, runs);
   WeightGradientTiles_Row:
     for (uint32_t row = 0; row < rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-      // cells beyond the raster come as zeros
-      LoadPhase(dram, g.error + (first_row + row) * g.error_plane, g.cells, 0, 0, first, depth_groups * kGroup,
-                lane.tiles.a[row]);
+      STROP_LEAF(lane, SpreadRuns)(dram, g.error + (first_row + row) * g.error_plane + runs.first_output, runs,
+                                   depth_groups * kGroup, lane.tiles.a[row]);
     }
     LoadTapColumns(lane, dram, g, group, first, block * kTileColumns, columns, depth_groups);
     STROP_LEAF(lane, MacTile)

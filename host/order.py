@@ -22,4 +22,5 @@ def uniform(shape: tuple[int, ...], bound: float, seed: int, stream: int) -> NDA
     """Return float64 values, uniform in [-bound, bound), from stream `stream` of `seed`."""
     count = int(np.prod(shape))
     unit = (_raw(seed, 2, stream).random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return ((2.0 * unit - 1.0) * bound).reshape(shape)
+    scaled: NDArray[np.float64] = (2.0 * unit - 1.0) * bound
+    return scaled.reshape(shape)

@@ -39,13 +39,16 @@ def _struct_dtype(name: str) -> np.dtype[Any]:
     kind = _ffi.typeof(name)
     fields: list[Any] = []
     for field_name, field in kind.fields:
-        element, shape = field.type, ()
+        element: Any = field.type
+        shape: tuple[int, ...] = ()
         if element.kind == "array":
             element, shape = element.item, (element.length,)
         fields.append((field_name, np.dtype(element.cname.removesuffix("_t")), shape))
     dtype = np.dtype(fields)
     if dtype.itemsize != _ffi.sizeof(name):
-        raise ImportError(f"contract.h: {name} has hidden padding ({_ffi.sizeof(name)} bytes, its fields {dtype.itemsize})")
+        raise ImportError(
+            f"contract.h: {name} has hidden padding ({_ffi.sizeof(name)} bytes, its fields {dtype.itemsize})"
+        )
     return dtype
 
 
@@ -55,7 +58,9 @@ STATISTICS = _struct_dtype("strop_channel_statistics")
 SLOT = _struct_dtype("strop_slot")
 REPORT = _struct_dtype("strop_report")
 
-OPCODE_NAMES = {value: name[3:].lower() for name, value in vars(C).items() if name.startswith("OP_") and name != "OP_COUNT"}
+OPCODE_NAMES = {
+    value: name[3:].lower() for name, value in vars(C).items() if name.startswith("OP_") and name != "OP_COUNT"
+}
 STATUS_NAMES = {value: name[7:].lower() for name, value in vars(C).items() if name.startswith("STATUS_")}
 
 

@@ -70,7 +70,9 @@ class EmulatorDevice:
         try:
             block = np.zeros(nbytes + C.ALIGN_BYTES, np.uint8)
         except MemoryError as error:
-            raise MemoryPlanError(f"this machine has no {nbytes} bytes for the arena; take a smaller mini-batch") from error
+            raise MemoryPlanError(
+                f"this machine has no {nbytes} bytes for the arena; take a smaller mini-batch"
+            ) from error
         start = -block.ctypes.data % C.ALIGN_BYTES
         self._arena = block[start : start + nbytes]
 
@@ -81,7 +83,8 @@ class EmulatorDevice:
 
     def read(self, offset: int, nbytes: int) -> NDArray[np.uint8]:
         """Return a copy of `nbytes` bytes of the arena."""
-        return self._span(offset, nbytes).copy()
+        copied: NDArray[np.uint8] = self._span(offset, nbytes).copy()
+        return copied
 
     def _span(self, offset: int, nbytes: int) -> NDArray[np.uint8]:
         if offset < 0 or offset + nbytes > self._arena.size:
@@ -93,7 +96,16 @@ class EmulatorDevice:
         r = registers
         arena = self._ffi.from_buffer("uint8_t[]", self._arena, require_writable=True)
         self._lib.strop_emulator_run(
-            self._handle, arena, r.program, r.commands, r.steps, r.slots, r.slot_stride, r.slot_count, r.first_slot, r.report
+            self._handle,
+            arena,
+            r.program,
+            r.commands,
+            r.steps,
+            r.slots,
+            r.slot_stride,
+            r.slot_count,
+            r.first_slot,
+            r.report,
         )
         report: np.void = self.read(r.report, REPORT.itemsize).view(REPORT)[0]
         return report

@@ -1,20 +1,20 @@
 """The errors that strop raises on purpose. Each says what was wrong, where, what is allowed, and what to do.
 
-    StropError
-    ├── InputError (ValueError)         data that a caller passed: shapes, dtypes, labels, hyperparameters
-    │   ├── DataError                   a data file or folder that is missing, corrupt, truncated or of an unknown kind
-    │   └── NetworkError                a network that cannot be built: unsupported layer, shapes that do not fit
-    │       └── LimitError              a layer or mini-batch beyond a limit of the contract
-    ├── MemoryPlanError                 a network and mini-batch that do not fit the device's memory
-    ├── CheckpointError                 a checkpoint that cannot be read or does not belong here
-    │   ├── CheckpointCorrupt           bytes that do not match their digests
-    │   └── CheckpointMismatch          another numerics version, another network
-    └── DeviceError                     a device that is missing, busy, or failed
-        ├── DeviceUnavailable           no such device on this machine
-        ├── DeviceBusy                  another process holds the device's lease
-        ├── ContractMismatch            hardware or kernel built from another contract
-        ├── ProgramError                the kernel stopped at a command; names the layer
-        └── DeviceTimeout               the kernel did not finish in time
+StropError
+├── InputError (ValueError)         data that a caller passed: shapes, dtypes, labels, hyperparameters
+│   ├── DataError                   a data file or folder that is missing, corrupt, truncated or of an unknown kind
+│   └── NetworkError                a network that cannot be built: unsupported layer, shapes that do not fit
+│       └── LimitError              a layer or mini-batch beyond a limit of the contract
+├── MemoryPlanError                 a network and mini-batch that do not fit the device's memory
+├── CheckpointError                 a checkpoint that cannot be read or does not belong here
+│   ├── CheckpointCorrupt           bytes that do not match their digests
+│   └── CheckpointMismatch          another numerics version, another network
+└── DeviceError                     a device that is missing, busy, or failed
+    ├── DeviceUnavailable           no such device on this machine
+    ├── DeviceBusy                  another process holds the device's lease
+    ├── ContractMismatch            hardware or kernel built from another contract
+    ├── ProgramError                the kernel stopped at a command; names the layer
+    └── DeviceTimeout               the kernel did not finish in time
 """
 
 from __future__ import annotations

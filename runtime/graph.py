@@ -198,13 +198,17 @@ def _output_shape(network: str, name: str, layer: Layer, shape: Shape) -> Shape:
     if isinstance(layer, Conv2d):
         p, q = _window(where, (height, width), layer.kernel, layer.stride, layer.padding)
         if layer.channels < 1 or layer.groups < 1 or channels % layer.groups or layer.channels % layer.groups:
-            raise NetworkError(f"{where}: {channels} to {layer.channels} channels cannot be split in {layer.groups} groups")
+            raise NetworkError(
+                f"{where}: {channels} to {layer.channels} channels cannot be split in {layer.groups} groups"
+            )
         if channels // layer.groups * layer.kernel[0] * layer.kernel[1] > C.MAX_REDUCTION:
             raise LimitError(f"{where}: a sum of more than {C.MAX_REDUCTION} products does not fit int32")
         return (layer.channels, p, q)
     if isinstance(layer, Linear):
         if (height, width) != (1, 1):
-            raise NetworkError(f"{where}: Linear takes [features], got {shape}; put Flatten or GlobalAveragePool before it")
+            raise NetworkError(
+                f"{where}: Linear takes [features], got {shape}; put Flatten or GlobalAveragePool before it"
+            )
         if layer.features < 1:
             raise NetworkError(f"{where}: {layer.features} features; at least 1 is needed")
         return (layer.features, 1, 1)

@@ -68,5 +68,7 @@ class Program:
         if status == C.STATUS_LABEL_RANGE:
             raise InputError(f"{where}: the label of sample {int(report['detail'])} of the mini-batch is out of range")
         if status == C.STATUS_SITE_UNSET:
-            raise ProgramError(f"{where}: this layer was never trained, so it has no shift to infer with; train it first")
+            raise ProgramError(
+                f"{where}: this layer was never trained, so it has no shift to infer with; train it first"
+            )
         raise ProgramError(f"{where}: the kernel stopped with {STATUS_NAMES.get(status, status)}")

@@ -40,7 +40,7 @@ class Minibatch:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What the kernel measured on samples as it met them: summed loss in units of 2^-16 nat, correct answers, samples."""
+    """What the kernel measured on samples as it met them: summed loss (LSB 2^-16 nat), correct answers, samples."""
 
     loss_sum_q16: int
     correct: int
@@ -117,8 +117,8 @@ class _Plan:
         self.report = MemoryReport(self.layout.nbytes, programs, SLOTS * self.slot_bytes, workspace)
         if self.report.peak > LARGEST_ARENA:
             raise MemoryPlanError(
-                f"{graph.name} with mini-batches of {batch} needs {self.report}; an arena has at most {LARGEST_ARENA:,}: "
-                "take a smaller mini-batch"
+                f"{graph.name} with mini-batches of {batch} needs {self.report}; an arena has at most "
+                f"{LARGEST_ARENA:,}: take a smaller mini-batch"
             )
 
 
@@ -168,8 +168,8 @@ class Session:
     def train(self, batches: Iterable[Minibatch]) -> Iterator[StepResult]:
         """Train on mini-batches of 2 to `batch` samples; yield each step's result, in order.
 
-        Two slots: the next mini-batch is prepared and written while the device trains on the one before. A mini-batch that is
-        not acceptable raises `InputError` before anything of it is trained; the steps before it stand.
+        Two slots: the next mini-batch is prepared and written while the device trains on the one before. A mini-batch
+        that is not acceptable raises `InputError` before anything of it is trained; the steps before it stand.
         """
         self._refuse_while_training("train")
         self._training = True
@@ -282,9 +282,13 @@ class Session:
     def _check(self, images: NDArray[Any], labels: NDArray[Any], least: int, most: int) -> None:
         expected = ("N", *self.graph.input)
         if images.dtype != np.uint8 or images.shape[1:] != self.graph.input:
-            raise InputError(f"images are {images.dtype}{list(images.shape)}; {self.graph.name} takes uint8{list(expected)}")
+            raise InputError(
+                f"images are {images.dtype}{list(images.shape)}; {self.graph.name} takes uint8{list(expected)}"
+            )
         if labels.dtype != np.int32 or labels.shape != images.shape[:1]:
-            raise InputError(f"labels are {labels.dtype}{list(labels.shape)}; expected int32[{len(images)}], one an image")
+            raise InputError(
+                f"labels are {labels.dtype}{list(labels.shape)}; expected int32[{len(images)}], one an image"
+            )
         if not least <= len(labels) <= most:
             raise InputError(f"a mini-batch of {len(labels)} samples; allowed: {least} to {most}")
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < self.graph.classes:

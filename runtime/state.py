@@ -1,4 +1,4 @@
-"""A network's state: everything that a step changes and a checkpoint must hold, by name, and where it lies in the arena.
+"""A network's state: everything that a step changes and a checkpoint must hold, by name, and where it lies.
 
 The layout depends on the graph alone, so programs for any mini-batch size and any set of frozen layers share it.
 """
@@ -47,7 +47,7 @@ class Block:
 
 def blocks_of(graph: NetworkGraph) -> tuple[Block, ...]:
     """Return the graph's trainable blocks in order."""
-    found = []
+    found: list[Block] = []
     nodes = graph.nodes
     for index, node in enumerate(nodes):
         if node not in graph.weighted:

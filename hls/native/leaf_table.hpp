@@ -15,6 +15,9 @@ struct LeafTable {
   decltype(&portable::MacTile) MacTile;
   decltype(&portable::InterleaveRows) InterleaveRows;
   decltype(&portable::TransposeRows) TransposeRows;
+  decltype(&portable::GatherFilters) GatherFilters;
+  decltype(&portable::CompactRuns) CompactRuns;
+  decltype(&portable::SpreadRuns) SpreadRuns;
   decltype(&portable::MaxAbs) MaxAbs;
   decltype(&portable::Requantize) Requantize;
   decltype(&portable::RequantizeDithered) RequantizeDithered;

@@ -23,6 +23,7 @@ namespace avx2 {
 namespace {
 
 #include "packing_sse.hpp"
+#include "moving_sse.hpp"
 
 // Rows x one word of 16 columns. maddubs takes one unsigned operand: |b| and a with b's sign; 2 * 127 * 127 fits int16.
 template <int kRows>
@@ -73,6 +74,9 @@ native::LeafTable MakeTable() {
   table.MacTile = MacTileAvx2;
   table.InterleaveRows = InterleaveRowsSse;
   table.TransposeRows = TransposeRowsSse;
+  table.GatherFilters = GatherFiltersSse;
+  table.MaxPoolRow2 = MaxPoolRow2Sse;
+  table.MaxPoolBackwardRow2 = MaxPoolBackwardRow2Sse;
   return table;
 }
 

@@ -9,7 +9,7 @@
 
 #if defined(__clang__)
 #pragma clang attribute push(                                                                              \
-    __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512"))), \
+    __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
     apply_to = function)
 #else
 #pragma GCC push_options
@@ -25,6 +25,7 @@ namespace avx512 {
 namespace {
 
 #include "packing_sse.hpp"
+#include "moving_sse.hpp"
 
 // dpbusd takes one unsigned operand: b + 128. What that adds, 128 * sum(a), is taken off at the start.
 template <int kRows, int kWords>
@@ -79,11 +80,45 @@ void MacTileVnni(const RowTile a, uint32_t rows, const ColumnTile b, uint32_t wo
   if (word < words) MacWords<1>(a, rows, b, word, groups, accumulate, accumulator);
 }
 
+// Runs are mostly shorter than a vector: one masked move each.
+void CompactRunsMasked(const int32_t *accumulators, const Runs &runs, int32_t *target) {
+  for (uint32_t run = 0; run < runs.count; ++run) {
+    const int32_t *from = accumulators + runs.start[run];
+    const uint32_t length = runs.length[run];
+    for (uint32_t i = 0; i < length; i += 16) {
+      const uint32_t left = length - i;
+      const __mmask16 mask = static_cast<__mmask16>(left >= 16 ? 0xFFFFu : (1u << left) - 1);
+      _mm512_mask_storeu_epi32(target + i, mask, _mm512_maskz_loadu_epi32(mask, from + i));
+    }
+    target += length;
+  }
+}
+
+void SpreadRunsMasked(const int8_t *dram, uint32_t offset, const Runs &runs, uint32_t cells, int8_t *target) {
+  for (uint32_t i = 0; i < cells; i += 64) _mm512_storeu_si512(target + i, _mm512_setzero_si512());
+  const int8_t *from = dram + offset;
+  for (uint32_t run = 0; run < runs.count; ++run) {
+    int8_t *to = target + runs.start[run];
+    const uint32_t length = runs.length[run];
+    for (uint32_t i = 0; i < length; i += 64) {
+      const uint32_t left = length - i;
+      const __mmask64 mask = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+      _mm512_mask_storeu_epi8(to + i, mask, _mm512_maskz_loadu_epi8(mask, from + i));
+    }
+    from += length;
+  }
+}
+
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(avx512);
   table.MacTile = MacTileVnni;
   table.InterleaveRows = InterleaveRowsSse;
   table.TransposeRows = TransposeRowsSse;
+  table.GatherFilters = GatherFiltersSse;
+  table.MaxPoolRow2 = MaxPoolRow2Sse;
+  table.MaxPoolBackwardRow2 = MaxPoolBackwardRow2Sse;
+  table.CompactRuns = CompactRunsMasked;
+  table.SpreadRuns = SpreadRunsMasked;
   return table;
 }
 

@@ -1,0 +1,69 @@
+"""Collects the commands of one step with tensors by name; then places the tensors and fills the offsets in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from strop.runtime.contract import COMMAND
+from strop.runtime.graph import Shape
+from strop.runtime.planner import Tenant, align, place
+from strop.runtime.program import ArenaBase, Program, SlotLayout
+
+
+class Emitter:
+    """A program in the making, for mini-batches of `batch`."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.layers: list[str] = []
+        self._commands: list[tuple[dict[str, int], dict[str, str]]] = []
+        self._tensors: dict[str, int] = {}
+        self._words: dict[str, int] = {}
+
+    def feature_map(self, name: str, shape: Shape) -> str:
+        """Declare an int8 tensor [C][N][H][W]."""
+        self._tensors[name] = shape[0] * self.plane(shape)
+        return name
+
+    def plane(self, shape: Shape) -> int:
+        """Bytes from one channel of a feature map to the next."""
+        return align(self.batch * shape[1] * shape[2])
+
+    def array(self, name: str, nbytes: int) -> str:
+        """Declare any other tensor that lives between commands of one step."""
+        self._tensors[name] = nbytes
+        return name
+
+    def words(self, name: str, count: int = 1) -> str:
+        """Declare exponent words; they live as long as the program."""
+        self._words[name] = count
+        return name
+
+    def emit(self, opcode: int, layer: str, fields: dict[str, int], names: dict[str, str]) -> None:
+        """Append a command; `names` maps offset fields to tensors and words declared here."""
+        if layer not in self.layers:
+            self.layers.append(layer)
+        base = {"opcode": opcode, "layer": self.layers.index(layer), "batch": self.batch, "groups": 1}
+        ones = dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1)
+        self._commands.append(({**ones, **base, **fields}, names))
+
+    def finish(self, kind: str, slot: SlotLayout, base: ArenaBase) -> Program:
+        """Place everything and return the program."""
+        offsets: dict[str, int] = {}
+        at = 0
+        for name, count in self._words.items():
+            offsets[name] = base.workspace + at
+            at += align(4 * count)
+        used = {
+            name: [i for i, (_, names) in enumerate(self._commands) if name in names.values()] for name in self._tensors
+        }
+        tenants = [Tenant(name, n, used[name][0], used[name][-1]) for name, n in self._tensors.items()]
+        placements, peak = place(tenants)
+        offsets.update({name: base.workspace + at + placement.offset for name, placement in placements.items()})
+        commands = np.zeros(len(self._commands), COMMAND)
+        for record, (fields, names) in zip(commands, self._commands):
+            for field, value in fields.items():
+                record[field] = value
+            for field, name in names.items():
+                record[field] = offsets[name]
+        return Program(kind, self.batch, commands, tuple(self.layers), slot, placements, at + peak)

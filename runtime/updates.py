@@ -1,0 +1,56 @@
+"""Compiles the updates: SGD on weights and per-channel parameters, and the int8 views of the weights."""
+
+from __future__ import annotations
+
+from strop.runtime.contract import C
+from strop.runtime.graph import Node
+from strop.runtime.hyperparameters import batch_mantissa_and_shift, mantissa_and_shift
+from strop.runtime.step import Step, weight_rows
+
+
+def _sgd_fields(step: Step, fraction: int, weight_decay: float) -> dict[str, int]:
+    batch_mantissa, batch_shift = batch_mantissa_and_shift(step.out.batch)
+    decay_mantissa, decay_shift = mantissa_and_shift(weight_decay, "weight_decay")
+    return {
+        "fraction_bits": fraction,
+        "momentum_decay": step.hyper.momentum_decay,
+        "weight_decay_mantissa": decay_mantissa,
+        "weight_decay_shift": decay_shift,
+        "batch_mantissa": batch_mantissa,
+        "batch_shift": batch_shift,
+    }
+
+
+def update_weights(step: Step, node: Node, per_channel: bool) -> None:
+    flags = C.FLAG_EXPONENT_PER_ROW | C.FLAG_VIEW | (C.FLAG_VIEW_PER_ROW if per_channel else 0)
+    fields = _sgd_fields(step, C.WEIGHT_FRACTION, step.hyper.weight_decay)
+    fields |= {"flags": flags, **weight_rows(node)}
+    fields |= step.state(
+        master=f"{node.name}.weight",
+        momentum=f"{node.name}.weight.momentum",
+        weights=f"{node.name}.view",
+        weight_exponent=f"{node.name}.view_exponent",
+    )
+    gradient = f"{node.name}.grad_weight"
+    step.out.emit(C.OP_SGD, node.name, fields, {"gradient": gradient, "gradient_exponent": f"{gradient}.exponent"})
+
+
+def update_vector(step: Step, layer: str, parameter: str, gradient: str, exponent: str) -> None:
+    count = step.layout.tensors[parameter].shape[0]
+    fields = _sgd_fields(step, C.PARAMETER_FRACTION, 0.0) | {"rows": 1, "columns": count}
+    fields |= step.state(master=parameter, momentum=f"{parameter}.momentum")
+    step.out.emit(C.OP_SGD, layer, fields, {"gradient": gradient, "gradient_exponent": exponent})
+
+
+def emit_views(step: Step) -> None:
+    """Emit the int8 views of all masters, as after a state was loaded."""
+    for block in step.blocks.values():
+        node = block.node
+        per_channel = block.norm is not None and step.hyper.per_channel_weights
+        fields = {"flags": C.FLAG_VIEW_PER_ROW if per_channel else 0, **weight_rows(node)}
+        fields |= step.state(
+            master=f"{node.name}.weight",
+            weights=f"{node.name}.view",
+            weight_exponent=f"{node.name}.view_exponent",
+        )
+        step.out.emit(C.OP_WEIGHT_VIEW, node.name, fields, {})
