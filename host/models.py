@@ -29,7 +29,7 @@ def lenet5(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> Netw
 
 
 def vgg_small(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
-    """A small VGG: three pairs of 3x3 convolutions (32, 64, 128 channels), each pair halved by max pooling, then 10 outputs."""
+    """A small VGG: three pairs of 3x3 convolutions (32, 64, 128 channels), each pair halved by max pooling."""
     layers: list[Layer] = []
     for channels in (32, 64, 128):
         for _ in range(2):
@@ -43,7 +43,10 @@ MODELS: dict[str, Callable[..., NetworkGraph]] = {"lenet5": lenet5, "vgg-small":
 
 
 def build_model(name: str, input: tuple[int, int, int], classes: int) -> NetworkGraph:
-    """Build a network of the zoo for images of `input` = (channels, height, width). Raises `InputError` for its name."""
+    """Build a network of the zoo for images of `input` = (channels, height, width).
+
+    Raises `InputError` for a name that is not in `MODELS`.
+    """
     if name not in MODELS:
         raise InputError(f"network {name!r} is not known; allowed: {', '.join(MODELS)}")
     return MODELS[name](input=input, classes=classes)

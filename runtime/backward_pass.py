@@ -1,4 +1,8 @@
-"""Compiles the backward pass, from the loss down to the first trainable block: L1BN_BACKWARD, weight gradient, input gradient, SGD."""
+"""Compiles the backward pass, from the loss down to the first trainable block.
+
+A block is L1BN_BACKWARD, weight gradient, input gradient, SGD, in this order:
+the input gradient needs the weights of the forward pass.
+"""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ def _check_batch(graph: NetworkGraph, batch: int, least: int) -> None:
         if node in graph.weighted and values > C.MAX_REDUCTION:
             most = C.MAX_REDUCTION // (node.output[1] * node.output[2])
             raise LimitError(
-                f"{graph.name}, layer {node.name}: a mini-batch of {batch} gives {values} values a channel, more than the "
-                f"{C.MAX_REDUCTION} that an int32 sum holds; take a mini-batch of at most {most}"
+                f"{graph.name}, layer {node.name}: a mini-batch of {batch} gives {values} values a channel, "
+                f"more than the {C.MAX_REDUCTION} that an int32 sum holds; take a mini-batch of at most {most}"
             )
 
 

@@ -1,4 +1,4 @@
-"""`hls/contract.h` as Python sees it: its constants, and numpy dtypes of its structs. No second list of numbers anywhere.
+"""`hls/contract.h` as Python sees it: its constants, and numpy dtypes of its structs. There is no second list.
 
 The header is parsed by cffi without a compiler, so this works wherever Python does.
 """
@@ -35,7 +35,7 @@ C = _Constants()
 
 
 def _struct_dtype(name: str) -> np.dtype[Any]:
-    """Return the packed numpy dtype of a struct of the header; hidden padding is an error, since no reader may guess it."""
+    """Return the packed numpy dtype of a struct of the header. Hidden padding is an error: no reader may guess it."""
     kind = _ffi.typeof(name)
     fields: list[Any] = []
     for field_name, field in kind.fields:

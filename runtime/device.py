@@ -1,7 +1,7 @@
 """Devices: what runs programs. A device owns one arena and executes starts of the kernel on it.
 
-Three kinds are known here: the emulator (the kernel's C++ on this machine), and the NumPy reference (the slow oracle). The choice
-"auto" says in `Device.description` what it took and why.
+Two kinds are known here: the emulator (the kernel's C++ on this machine) and the NumPy reference (the slow oracle). The
+choice "auto" says in `Device.description` what it took and why.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ _KINDS: dict[str, Callable[[int | None], Device]] = {
 def open_device(name: str = "auto", threads: int | None = None) -> Device:
     """Open a device by name: "emulator", "reference", or "auto" (the emulator if it was compiled, else the reference).
 
-    `threads` (emulator only) defaults to STROP_THREADS, else to the cores that this process may use; results do not depend on it.
+    `threads` (emulator only) defaults to STROP_THREADS, else to the cores that this process may use; results do not
+    depend on it.
     Raises `InputError` for an unknown name, `DeviceUnavailable`, `ContractMismatch`.
     """
     if name not in _KINDS:
@@ -85,8 +86,8 @@ def open_device(name: str = "auto", threads: int | None = None) -> Device:
     if (device.contract_version, device.numerics_version) != (C.CONTRACT_VERSION, C.NUMERICS_VERSION):
         device.close()
         raise ContractMismatch(
-            f"{device.name} speaks contract {device.contract_version}, numerics {device.numerics_version}; this runtime "
-            f"{C.CONTRACT_VERSION} and {C.NUMERICS_VERSION}: install kernel and runtime of one version"
+            f"{device.name} speaks contract {device.contract_version}, numerics {device.numerics_version}; this "
+            f"runtime {C.CONTRACT_VERSION} and {C.NUMERICS_VERSION}: install kernel and runtime of one version"
         )
     return device
 

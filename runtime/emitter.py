@@ -61,7 +61,7 @@ class Emitter:
         placements, peak = place(tenants)
         offsets.update({name: base.workspace + at + placement.offset for name, placement in placements.items()})
         commands = np.zeros(len(self._commands), COMMAND)
-        for record, (fields, names) in zip(commands, self._commands):
+        for record, (fields, names) in zip(commands, self._commands, strict=True):
             for field, value in fields.items():
                 record[field] = value
             for field, name in names.items():

@@ -1,7 +1,7 @@
 """A network as the compiler takes it: a chain of layers with an input shape, checked when it is made.
 
-A *block* is what the kernel trains as one: a convolution or fully-connected layer with its L1BN and activation. The chain is
-declared with the field's layers; `NetworkGraph` groups them into blocks and infers every shape.
+A *block* is what the kernel trains as one: a convolution or fully-connected layer with its L1BN and activation. The
+chain is declared with the field's layers; `NetworkGraph` groups them into blocks and infers every shape.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar
 
 from strop.runtime.contract import C
 from strop.runtime.errors import LimitError, NetworkError
@@ -75,7 +75,7 @@ class Flatten:
     kind: ClassVar[str] = "flatten"
 
 
-Layer = Union[Conv2d, Linear, L1BN, ReLU, MaxPool2d, GlobalAveragePool, Flatten]
+Layer = Conv2d | Linear | L1BN | ReLU | MaxPool2d | GlobalAveragePool | Flatten
 LAYER_KINDS: dict[str, type[Any]] = {
     cls.kind: cls for cls in (Conv2d, Linear, L1BN, ReLU, MaxPool2d, GlobalAveragePool, Flatten)
 }
@@ -182,7 +182,8 @@ def _infer(graph: NetworkGraph) -> tuple[Node, ...]:
 def _window(where: str, size: tuple[int, int], kernel: Any, stride: Any, padding: Any) -> tuple[int, int]:
     if not (1 <= min(kernel) and max(kernel) <= C.MAX_KERNEL and 1 <= min(stride) and max(stride) <= C.MAX_STRIDE):
         raise LimitError(
-            f"{where}: kernel {kernel}, stride {stride}; allowed: kernel 1 to {C.MAX_KERNEL}, stride 1 to {C.MAX_STRIDE}"
+            f"{where}: kernel {kernel}, stride {stride}; allowed: kernel 1 to {C.MAX_KERNEL}, "
+            f"stride 1 to {C.MAX_STRIDE}"
         )
     if min(padding) < 0 or padding[0] >= kernel[0] or padding[1] >= kernel[1]:
         raise LimitError(f"{where}: padding {padding} must be at least 0 and smaller than the kernel {kernel}")

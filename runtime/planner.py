@@ -1,7 +1,7 @@
 """The memory planner: places tensors in one block so that no two that live at the same time overlap.
 
-Greedy by size: the largest tensor first, each at the lowest offset that is free for its whole life. Liveness is in command
-indices of one step.
+Greedy by size: the largest tensor first, each at the lowest offset that is free for its whole life. Liveness is in
+command indices of one step.
 """
 
 from __future__ import annotations

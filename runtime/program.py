@@ -1,4 +1,4 @@
-"""A program: the commands of one step, the mini-batch slot they expect, and the workspace they need. All offsets are final."""
+"""A program: the commands of one step, the mini-batch slot they expect, and the workspace they need."""
 
 from __future__ import annotations
 

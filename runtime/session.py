@@ -1,7 +1,7 @@
 """A session: one network's state in one device's arena, trained and asked mini-batch by mini-batch.
 
-The arena holds, in this order: the state, the program under way, the kernel's report, two mini-batch slots, and the workspace that
-the planner shares out. While the device trains on one slot the host fills the other.
+The arena holds, in this order: the state, the program under way, the kernel's report, two mini-batch slots, and the
+workspace that the planner shares out. While the device trains on one slot the host fills the other.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ class Step:
         """Return the shape fields of a layer's command."""
         fields = input_fields(node.input) | output_fields(node.output)
         if isinstance(node.layer, (Conv2d, MaxPool2d)):
-            fields |= dict(zip(("kernel_h", "kernel_w"), node.layer.kernel))
-            fields |= dict(zip(("stride_h", "stride_w"), node.layer.stride))
-            fields |= dict(zip(("pad_top", "pad_left"), node.layer.padding))
+            fields |= dict(zip(("kernel_h", "kernel_w"), node.layer.kernel, strict=True))
+            fields |= dict(zip(("stride_h", "stride_w"), node.layer.stride, strict=True))
+            fields |= dict(zip(("pad_top", "pad_left"), node.layer.padding, strict=True))
         if isinstance(node.layer, Conv2d):
             fields["groups"] = node.layer.groups
         return fields

@@ -1,0 +1,151 @@
+"""Record the golden programs of `tests/hls/golden/` with the reference device.
+
+    python tests/hls/record_golden.py
+
+Small networks that between them hold every operation of the kernel and sizes that divide no tile; whole training steps
+from a network's first state, then inference. Record again when NUMERICS.md or the contract changes, and only then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from golden import write_golden
+from strop.host.models import initial_state
+from strop.host.order import epoch_order
+from strop.runtime.compiler import compile_inference, compile_training, compile_views
+from strop.runtime.contract import REPORT, SLOT, C, Registers
+from strop.runtime.graph import L1BN, Conv2d, Flatten, GlobalAveragePool, Linear, MaxPool2d, NetworkGraph, ReLU
+from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
+from strop.runtime.planner import align
+from strop.runtime.program import ArenaBase, Program
+from strop.runtime.reference import ReferenceDevice
+from strop.runtime.state import StateLayout
+
+FOLDER = Path(__file__).resolve().parent / "golden"
+STEPS, SLOTS = 3, 2
+LEARNING_RATE = mantissa_and_shift(0.1)
+
+# LeNet-5's kind: a border, 5x5 filters, 2x2 pooling, fully-connected layers
+LENET = NetworkGraph(
+    "small-lenet",
+    (1, 11, 13),
+    (
+        *(Conv2d(3, (5, 5)), L1BN(), ReLU(), MaxPool2d()),
+        *(Conv2d(5, (3, 3)), L1BN(), ReLU()),
+        *(Flatten(), Linear(9), L1BN(), ReLU(), Linear(4)),
+    ),
+    border=2,
+)
+# the rest: strides, padding, groups, overlapping pooling, no activation, global average pooling
+STRIDED = NetworkGraph(
+    "small-strided",
+    (3, 13, 10),
+    (
+        *(Conv2d(6, (3, 3), padding=(1, 1)), L1BN(), ReLU(), MaxPool2d((3, 3), (2, 2), (1, 1))),
+        *(Conv2d(10, (3, 2), stride=(2, 1), padding=(1, 0), groups=2), L1BN()),
+        *(Conv2d(7, (1, 1)), L1BN(), ReLU(), GlobalAveragePool(), Linear(5)),
+    ),
+)
+
+
+def record_network(graph: NetworkGraph, batch: int, frozen: str, seed: int) -> None:
+    """Record training steps of `graph`, more of them with the layer `frozen` frozen, then inference."""
+    layout, hyper = StateLayout(graph), Hyperparameters(weight_decay=0.001)
+    origin = ArenaBase(0, 0, 0, 0)
+    probe = compile_training(graph, layout, batch, origin, hyper)
+    commands = align(64 * probe.commands.itemsize)
+    slot_bytes = align(probe.slot.nbytes)
+    base = ArenaBase(
+        commands=layout.nbytes,
+        report=layout.nbytes + commands,
+        slots=layout.nbytes + commands + align(REPORT.itemsize),
+        workspace=layout.nbytes + commands + align(REPORT.itemsize) + SLOTS * slot_bytes,
+    )
+    training = compile_training(graph, layout, batch, base, hyper)
+    tuning = compile_training(graph, layout, batch, base, hyper, frozenset({frozen}))
+    inference = compile_inference(graph, layout, batch, base)
+    arena = np.zeros(base.workspace + max(p.workspace_bytes for p in (training, tuning, inference)), np.uint8)
+
+    device = ReferenceDevice()
+    for name, array in initial_state(graph, seed).items():
+        _put(arena, layout.offset(name), array)
+    device.allocate(arena.size)
+    device.write(0, arena)
+    views = compile_views(graph, layout, base, hyper)
+    device.write(base.commands, views.commands)
+    views.raise_for(device.run(_registers(views, base, slot_bytes, 1)))
+    arena = device.read(0, arena.size)
+
+    for slot in range(SLOTS):
+        _fill(arena, graph, training, base.slots + slot * slot_bytes, seed + slot)
+    after = _record(f"{graph.name}-train", training, arena, base, slot_bytes, STEPS, layout)
+    after = _record(f"{graph.name}-frozen", tuning, after, base, slot_bytes, STEPS, layout)
+    _record(f"{graph.name}-infer", inference, after, base, slot_bytes, 1, layout)
+
+
+def _record(
+    name: str,
+    program: Program,
+    arena: np.ndarray,
+    base: ArenaBase,
+    slot_bytes: int,
+    steps: int,
+    layout: StateLayout,
+) -> np.ndarray:
+    """Write one golden file: state, slots and report are what it must leave. Returns the memory afterwards."""
+    arena = arena.copy()
+    arena[base.commands : base.report] = 0
+    _put(arena, base.commands, program.commands)
+    check = [(0, layout.nbytes), (base.slots, SLOTS * slot_bytes), (base.report, REPORT.fields["cycles"][1])]
+    device = ReferenceDevice()
+    write_golden(FOLDER / f"{name}.bin", device, _registers(program, base, slot_bytes, steps), arena, check)
+    return device.read(0, arena.size)
+
+
+def _registers(program: Program, base: ArenaBase, slot_bytes: int, steps: int) -> Registers:
+    return Registers(
+        program=base.commands,
+        commands=len(program.commands),
+        steps=steps,
+        slots=base.slots,
+        slot_stride=slot_bytes,
+        slot_count=SLOTS,
+        first_slot=1,
+        report=base.report,
+    )
+
+
+def _fill(arena: np.ndarray, graph: NetworkGraph, program: Program, at: int, seed: int) -> None:
+    """A mini-batch: each image noise, with a bright block at a place that its label names."""
+    batch = program.batch
+    pixels = int(np.prod(graph.input))
+    images = (epoch_order(batch * pixels, seed, 0) % 97).astype(np.uint8).reshape(batch, *graph.input)
+    labels = (epoch_order(batch, seed, 1) % graph.classes).astype(np.int32)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 2 + label : 5 + label, 3:7] += 150
+    head = np.zeros(1, SLOT)
+    head["learning_rate_mantissa"], head["learning_rate_shift"] = LEARNING_RATE
+    _put(arena, at, head)
+    _put(arena, at + program.slot.labels, labels)
+    _put(arena, at + program.slot.images, images)
+
+
+def _put(arena: np.ndarray, offset: int, array: np.ndarray) -> None:
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    arena[offset : offset + raw.size] = raw
+
+
+def main() -> None:
+    """Record every file."""
+    FOLDER.mkdir(exist_ok=True)
+    record_network(LENET, 12, "conv2", seed=1)
+    record_network(STRIDED, 10, "conv1", seed=2)
+    for path in sorted(FOLDER.glob("*.bin")):
+        print(f"{path.name}: {path.stat().st_size} bytes, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}")
+
+
+if __name__ == "__main__":
+    main()
