@@ -1,28 +1,20 @@
-"""What int8 training is measured against: the same network, first weights and mini-batches, trained in float32.
-
-One run is one JSON line appended to a results file:
-
-    python tests/bench/float_baseline.py results.jsonl --norm l2 --seed 0 --epochs 30
-"""
+"""What int8 training is measured against: the same network, first weights and mini-batches, trained in float32."""
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from float_network import FloatNetwork, Norm, evaluate, initial_parameters
 from numpy.typing import NDArray
-from strop.host.order import epoch_order
-from strop.runtime.errors import DataError, InputError
-from strop.runtime.graph import L1BN, Conv2d, Flatten, Linear, MaxPool2d, NetworkGraph, ReLU
 from torch.nn import functional
+
+from float_network import FloatNetwork, Norm, evaluate, initial_parameters
+from strop.host.order import epoch_order
+from strop.runtime.errors import InputError
+from strop.runtime.graph import NetworkGraph
 
 MOMENTUM = 0.9
 # Shares of a run's steps after which the learning rate is a tenth, then a hundredth, of the first one.
@@ -113,66 +105,3 @@ def sgd_step(
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return loss.detach()
-
-
-def load_idx(path: Path) -> NDArray[np.uint8]:
-    """Return the uint8 array in an idx file compressed by gzip; raises `DataError` if it is none or is cut short."""
-    data = gzip.decompress(path.read_bytes())
-    rank = data[3] if data[:3] == b"\0\0\x08" else 0
-    shape = np.frombuffer(data, ">u4", rank, 4).astype(int)
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
-    if not rank or values.size != np.prod(shape):
-        raise DataError(f"{path}: {len(data)} bytes that are no idx file of uint8; download it again")
-    array: NDArray[np.uint8] = values.reshape(shape).copy()
-    return array
-
-
-def load_fashion_mnist(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return images [n, 1, 28, 28] and labels [n] of `split` "train" or "t10k"."""
-    images = load_idx(folder / f"{split}-images-idx3-ubyte.gz")
-    return images[:, None], load_idx(folder / f"{split}-labels-idx1-ubyte.gz")
-
-
-def lenet5() -> NetworkGraph:
-    """LeNet-5 with batch norm, on 28x28 images in a black frame of two pixels."""
-    block = (L1BN(), ReLU())
-    layers = (
-        *(Conv2d(6, (5, 5)), *block, MaxPool2d()),
-        *(Conv2d(16, (5, 5)), *block, MaxPool2d()),
-        *(Flatten(), Linear(120), *block, Linear(84), *block, Linear(10)),
-    )
-    return NetworkGraph("lenet5", (1, 28, 28), layers, border=2)
-
-
-def main() -> None:
-    """Train once, as the command line says, and append the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="file to which one JSON line is appended")
-    parser.add_argument("--norm", choices=("l1", "l2"), required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=0.1)
-    parser.add_argument("--schedule", choices=tuple(SCHEDULES), default="strop", help="where the rate falls")
-    parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    result = train_float(
-        lenet5(),
-        options.norm,
-        *load_fashion_mnist(options.data, "train"),
-        *load_fashion_mnist(options.data, "t10k"),
-        epochs=options.epochs,
-        batch=options.batch,
-        lr=options.lr,
-        seed=options.seed,
-        schedule=options.schedule,
-        log=lambda line: print(line, flush=True),
-    )
-    with options.results.open("a") as stream:
-        stream.write(json.dumps({"dataset": "fashion-mnist", **result}) + "\n")
-    print(f"test error {100 * result['test_error']:.2f} %, {result['images_per_second']:.0f} images/s")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from float_baseline import MOMENTUM, sgd_step
 from float_network import FloatNetwork, Norm, evaluate
-from numpy.typing import NDArray
 from strop.runtime.errors import InputError
 from strop.runtime.graph import NetworkGraph
 

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
 from strop.host.order import uniform
 from strop.runtime.errors import InputError
 from strop.runtime.graph import Conv2d, Flatten, GlobalAveragePool, Layer, Linear, MaxPool2d, NetworkGraph, ReLU
-from torch import Tensor, nn
-from torch.nn import functional
 
 Norm = Literal["l1", "l2"]
 EPSILON = 1e-5

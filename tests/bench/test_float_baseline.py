@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from float_baseline import learning_rate, lenet5, load_idx, train_float  # noqa: E402
+from float_baseline import learning_rate, train_float  # noqa: E402
 from float_finetune import finetune_float, real_state, to_l2  # noqa: E402
 from float_network import FloatNetwork, initial_parameters  # noqa: E402
 from strop.host.order import epoch_order  # noqa: E402
-from strop.runtime.errors import DataError, InputError  # noqa: E402
+from strop.runtime.errors import InputError  # noqa: E402
 from strop.runtime.graph import L1BN, Conv2d, Flatten, Linear, NetworkGraph, ReLU  # noqa: E402
 
 GRAPH = NetworkGraph("small", (1, 4, 4), (Conv2d(6), L1BN(), ReLU(), Flatten(), Linear(2)))
@@ -64,34 +63,6 @@ def test_partial_mini_batch_is_dropped():
     assert losses[0] == losses[1]
     with pytest.raises(InputError, match="mini-batch 128"):
         train_float(GRAPH, "l1", images, labels, *test, epochs=1, log=str)
-
-
-def test_lenet5_is_the_network_of_the_paper():
-    """Five weighted layers on 32x32; its known 61,706 parameters, a gamma more where beta stands for the bias."""
-    graph = lenet5()
-    assert [node.weight_shape for node in graph.weighted] == [
-        (6, 1, 5, 5),
-        (16, 6, 5, 5),
-        (120, 400, 1, 1),
-        (84, 120, 1, 1),
-        (10, 84, 1, 1),
-    ]
-    assert graph.nodes[0].input == (1, 32, 32)
-    count = sum(parameter.numel() for parameter in FloatNetwork(graph, "l1", initial_parameters(graph, 0)).parameters())
-    assert count == 61_706 + (6 + 16 + 120 + 84)
-
-
-def test_idx_files_are_read_and_damage_is_noticed(tmp_path):
-    """The array comes back with its shape; a file cut short or of another type is refused by name."""
-    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    head = b"\0\0\x08\x03" + np.array(array.shape, ">u4").tobytes()
-    path = tmp_path / "images.gz"
-    path.write_bytes(gzip.compress(head + array.tobytes()))
-    np.testing.assert_array_equal(load_idx(path), array)
-    for damaged in (head + array.tobytes()[:-1], b"\0\0\x0d\x03" + head[4:] + array.tobytes()):
-        path.write_bytes(gzip.compress(damaged))
-        with pytest.raises(DataError, match=r"images\.gz"):
-            load_idx(path)
 
 
 def test_real_state_reads_the_fixed_point_formats():

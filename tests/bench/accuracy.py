@@ -1,0 +1,129 @@
+"""LeNet-5 on the whole of Fashion-MNIST: int8 with L1BN against float32 with L2BN and L1BN.
+
+All rows share first weights, mini-batches and schedule.
+
+    python tests/bench/accuracy.py                      # 30 epochs, seeds 0 1 2, all four rows
+    python tests/bench/accuracy.py --rows int8 --epochs 90 --schedule paper --seeds 0
+
+Each run is a JSON line in tests/bench/results/accuracy.jsonl; a run that is there already is not run again. At
+the end the table is printed as Markdown, and the loss curves are drawn beside the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from float_baseline import SCHEDULES, train_float
+from int8_training import train_int8
+from strop.host.data import load_dataset
+from strop.host.models import lenet5
+
+RESULTS = Path(__file__).resolve().parent / "results"
+ROWS = {
+    "float32 L2BN": {"norm": "l2"},
+    "float32 L1BN": {"norm": "l1"},
+    "int8 L1BN, one weight exponent a layer": {"per_channel_weights": False},
+    "int8 L1BN": {"per_channel_weights": True},
+}
+SHORT = dict(zip(("l2", "l1", "int8-per-layer", "int8"), ROWS, strict=True))
+
+
+def row_of(run: dict[str, Any]) -> str:
+    """Return the table's row that a result belongs to."""
+    if run["arithmetic"] == "float32":
+        return "float32 L2BN" if run["norm"] == "l2" else "float32 L1BN"
+    return "int8 L1BN" if run["arithmetic"] == "int8" else "int8 L1BN, one weight exponent a layer"
+
+
+def load_results(path: Path) -> list[dict[str, Any]]:
+    """Return the recorded runs."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def commit() -> str:
+    """Return the commit that is measured."""
+    command = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Return mean test error and last-epoch training loss of each row as a Markdown table."""
+    by_row: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: int(run["seed"])):
+        by_row[row_of(run)].append(run)
+    lines = [
+        "| recipe | test error %, by seed | mean | training loss of the last epoch, by seed | mean |",
+        "|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        found = by_row.get(row, [])
+        if found:
+            errors = [100 * run["test_error"] for run in found]
+            losses = [run["training_loss"][-1] for run in found]
+            cells = [" / ".join(f"{e:.2f}" for e in errors), f"{np.mean(errors):.2f}"]
+            cells += [" / ".join(f"{x:.4f}" for x in losses), f"{np.mean(losses):.4f}"]
+            lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(runs: list[dict[str, Any]], path: Path) -> None:
+    """Draw training loss over epochs, a line a run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for color, row in zip(("C0", "C1", "C2", "C3"), ROWS, strict=True):
+        for index, run in enumerate(run for run in runs if row_of(run) == row):
+            epochs = range(1, len(run["training_loss"]) + 1)
+            axes.plot(epochs, run["training_loss"], color=color, alpha=0.8, label=None if index else row)
+    axes.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log", title="LeNet-5 on Fashion-MNIST")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="+", choices=tuple(SHORT), default=list(SHORT))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--schedule", choices=tuple(SCHEDULES), default="strop")
+    parser.add_argument("--threads", type=int, default=1, help="threads of either side")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "accuracy.jsonl"
+    train, test = load_dataset("fashion-mnist", "train"), load_dataset("fashion-mnist", "test")
+    data = (train.images, train.labels, test.images, test.labels)
+    same = {"epochs": options.epochs, "schedule": options.schedule}
+    wanted = {SHORT[name] for name in options.rows}
+    for seed in options.seeds:
+        for row in (row for row in ROWS if row in wanted):
+            done = [r for r in load_results(path) if row_of(r) == row and r["seed"] == seed]
+            if any(r["epochs"] == options.epochs and r["schedule"] == options.schedule for r in done):
+                continue
+            settings: dict[str, Any] = {**ROWS[row], **same, "seed": seed}
+            if "norm" in settings:
+                run = train_float(lenet5(), settings.pop("norm"), *data, **settings)
+            else:
+                run = train_int8(lenet5(), *data, **settings, threads=options.threads)
+            with path.open("a") as stream:
+                stream.write(json.dumps({"dataset": train.name, "commit": commit(), **run}) + "\n")
+    runs = [r for r in load_results(path) if r["epochs"] == options.epochs and r["schedule"] == options.schedule]
+    print(table(runs))
+    draw(runs, RESULTS / f"accuracy-{options.epochs}-epochs.png")
+
+
+if __name__ == "__main__":
+    main()
