@@ -58,19 +58,19 @@ LoadWeights_Row:
     if (whole) {
       BurstRead(tiles.a[row], dram, base + first_channel * p.taps, depth);
     } else {
-      STROP_LEAF(lane, GatherFilters)(dram, base + first_channel * p.weight_channel, p.weight_channel, p.taps, channels,
-                                      tiles.a[row]);
+      STROP_LEAF(lane, GatherFilters)
+      (dram, base + first_channel * p.weight_channel, p.weight_channel, p.taps, channels, tiles.a[row]);
     }
     Fill(tiles.a[row], depth, padded, 0);
   }
 }
 
 // B tile: the taps of `channels` source channels over the columns from cell `first`.
-inline void LoadColumns(Lane &lane, const int8_t *dram, const Product &p, uint32_t group, uint32_t first,
-                        uint32_t words, uint32_t first_channel, uint32_t channels) {
-  Tiles &tiles = lane.tiles;
+inline void LoadColumns(Lane &lane, const int8_t *dram, const Product &p, const TapOffsets &offsets, uint32_t group,
+                        uint32_t first, uint32_t words, uint32_t first_channel, uint32_t channels) {
   const uint32_t depth = channels * p.taps;
-  uint32_t loaded = 0;  // channels whose rasters were brought on chip
+  const uint32_t source = p.source + (group * p.depth + first_channel) * p.source_plane;
+  TapWalk walk = {0, 0, 0};
 LoadColumns_Group:
   for (uint32_t k = 0; k < depth; k += kGroup) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
@@ -78,17 +78,10 @@ LoadColumns_Group:
   LoadColumns_Depth:
     for (uint32_t i = 0; i < kGroup; ++i) {
       // beyond the depth the A tile is zero: any row serves
-      const uint32_t at = k + i < depth ? k + i : k;
-      const uint32_t channel = at / p.taps;
-      const uint32_t tap = p.turned ? p.taps - 1 - at % p.taps : at % p.taps;
-      if (channel == loaded) {
-        const uint32_t source_channel = group * p.depth + first_channel + channel;
-        LoadPlane(dram, p.source + source_channel * p.source_plane, p.raster, first, tiles.plane[channel % kPlanes]);
-        ++loaded;
-      }
-      row[i] = tiles.plane[channel % kPlanes] + TapOffset(p.raster, tap / p.raster.kernel_w, tap % p.raster.kernel_w);
+      row[i] =
+          k + i < depth ? NextTap(lane.tiles, dram, source, p.source_plane, p.raster, offsets, first, walk) : row[0];
     }
-    STROP_LEAF(lane, InterleaveRows)(row[0], row[1], row[2], row[3], words, k / kGroup, tiles.b);
+    STROP_LEAF(lane, InterleaveRows)(row[0], row[1], row[2], row[3], words, k / kGroup, lane.tiles.b);
   }
 }
 
@@ -145,6 +138,8 @@ inline void ProductTiles(Lane &lane, int8_t *dram, int32_t *words, const Product
   uint32_t weights_held = ~0u;  // which operands are on chip: they stay where the next tile wants the same
   uint32_t columns_held = ~0u;
   Runs runs;
+  TapOffsets offsets;
+  FindTapOffsets(p.raster, p.turned, offsets);
 ProductTiles_Tile:
   for (uint32_t item = lane.First(p.groups * column_tiles * row_blocks); item < last; ++item) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
@@ -167,7 +162,7 @@ ProductTiles_Tile:
       }
       const uint32_t columns_wanted = (group * column_tiles + tile) * chunks + chunk;
       if (columns_wanted != columns_held) {
-        LoadColumns(lane, dram, p, group, first, column_words, channel, channels);
+        LoadColumns(lane, dram, p, offsets, group, first, column_words, channel, channels);
         columns_held = columns_wanted;
       }
       STROP_LEAF(lane, MacTile)

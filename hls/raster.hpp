@@ -95,11 +95,34 @@ inline bool FitsOnChip(const Raster &raster) {
   return RasterSpan(raster) * PhasesH(raster) * PhasesW(raster) <= kPlaneBytes;
 }
 
-// Where tap (r, s) begins in a channel's on-chip raster.
-inline uint32_t TapOffset(const Raster &raster, uint32_t r, uint32_t s) {
-  const uint32_t phase = (r % raster.stride_h) * PhasesW(raster) + s % raster.stride_w;
-  return phase * RasterSpan(raster) + r / raster.stride_h * raster.pitch + s / raster.stride_w;
+// Where each tap begins in a channel's on-chip raster, in the filter's order or, for a turned filter, the opposite.
+struct TapOffsets {
+  uint32_t taps;
+  uint32_t at[STROP_MAX_KERNEL * STROP_MAX_KERNEL];
+};
+
+inline void FindTapOffsets(const Raster &raster, bool turned, TapOffsets &offsets) {
+  offsets.taps = raster.kernel_h * raster.kernel_w;
+FindTapOffsets_Row:
+  for (uint32_t r = 0; r < raster.kernel_h; ++r) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
+  FindTapOffsets_Column:
+    for (uint32_t s = 0; s < raster.kernel_w; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
+      const uint32_t tap = r * raster.kernel_w + s;
+      const uint32_t phase = (r % raster.stride_h) * PhasesW(raster) + s % raster.stride_w;
+      offsets.at[turned ? offsets.taps - 1 - tap : tap] =
+          phase * RasterSpan(raster) + r / raster.stride_h * raster.pitch + s / raster.stride_w;
+    }
+  }
 }
+
+// Walks over channels and their taps, bringing each channel's raster on chip when it is met first.
+struct TapWalk {
+  uint32_t channel;
+  uint32_t tap;
+  uint32_t loaded;  // channels below are on chip
+};
 
 // target[0..count) = cells `first`.. of phase (phase_h, phase_w) of the plane at DRAM offset `source`; cells that hold no
 // source value are 0.
@@ -174,6 +197,23 @@ LoadPlane_PhaseH:
       LoadPhase(dram, source, raster, a, b, first, span, plane + (a * PhasesW(raster) + b) * span);
     }
   }
+}
+
+// The row of the walk's present tap; then one tap on. `source` is the DRAM offset of channel 0.
+inline const int8_t *NextTap(Tiles &tiles, const int8_t *dram, uint32_t source, uint32_t source_plane,
+                             const Raster &raster, const TapOffsets &offsets, uint32_t first, TapWalk &walk) {
+  int8_t *plane = tiles.plane[walk.channel % kPlanes];
+  if (walk.channel == walk.loaded) {
+    LoadPlane(dram, source + walk.channel * source_plane, raster, first, plane);
+    ++walk.loaded;
+  }
+  const int8_t *row = plane + offsets.at[walk.tap];
+  ++walk.tap;
+  if (walk.tap == offsets.taps) {
+    walk.tap = 0;
+    ++walk.channel;
+  }
+  return row;
 }
 
 // The output positions among the `columns` cells from `first`.

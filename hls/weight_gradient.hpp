@@ -22,33 +22,35 @@ struct WeightGradient {
 inline WeightGradient MakeWeightGradient(const strop_command &c) {
   const Raster raster = InputRaster(c);
   const uint32_t taps = c.kernel_h * c.kernel_w;
-  return {raster, c.groups, c.channels_out / c.groups, c.channels_in / c.groups * taps, taps, c.source,
-          c.source_plane, c.source_2, c.source_2_plane, c.target};
+  return {raster,
+          c.groups,
+          c.channels_out / c.groups,
+          c.channels_in / c.groups * taps,
+          taps,
+          c.source,
+          c.source_plane,
+          c.source_2,
+          c.source_2_plane,
+          c.target};
 }
 
 // B tile: columns `first_column`.. (taps), depth = kTileDepth raster cells from `first`.
-inline void LoadTapColumns(Lane &lane, const int8_t *dram, const WeightGradient &g, uint32_t group, uint32_t first,
-                           uint32_t first_column, uint32_t columns, uint32_t depth_groups) {
-  Tiles &tiles = lane.tiles;
-  const uint32_t channels = g.columns / g.taps;
-  uint32_t loaded = first_column / g.taps;  // channels below are on chip
+inline void LoadTapColumns(Lane &lane, const int8_t *dram, const WeightGradient &g, const TapOffsets &offsets,
+                           uint32_t group, uint32_t first, uint32_t first_column, uint32_t columns,
+                           uint32_t depth_groups) {
+  const uint32_t source = g.source + group * (g.columns / g.taps) * g.source_plane;
+  TapWalk walk = {first_column / g.taps, first_column % g.taps, first_column / g.taps};
 LoadTapColumns_Group:
   for (uint32_t j = 0; j < columns; j += kGroup) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
     const int8_t *row[kGroup];
   LoadTapColumns_Row:
     for (uint32_t i = 0; i < kGroup; ++i) {
-      const uint32_t column = first_column + (j + i < columns ? j + i : j);
-      const uint32_t channel = column / g.taps;
-      const uint32_t tap = column % g.taps;
-      if (channel == loaded) {
-        LoadPlane(dram, g.source + (group * channels + channel) * g.source_plane, g.raster, first,
-                  tiles.plane[channel % kPlanes]);
-        ++loaded;
-      }
-      row[i] = tiles.plane[channel % kPlanes] + TapOffset(g.raster, tap / g.raster.kernel_w, tap % g.raster.kernel_w);
+      // beyond the last column any row serves: its sums are not stored
+      row[i] =
+          j + i < columns ? NextTap(lane.tiles, dram, source, g.source_plane, g.raster, offsets, first, walk) : row[0];
     }
-    STROP_LEAF(lane, TransposeRows)(row[0], row[1], row[2], row[3], depth_groups, j, tiles.b);
+    STROP_LEAF(lane, TransposeRows)(row[0], row[1], row[2], row[3], depth_groups, j, lane.tiles.b);
   }
 }
 
@@ -76,6 +78,8 @@ inline void WeightGradientTiles(Lane &lane, const int8_t *dram, int32_t *words, 
   const uint32_t begin = lane.First(items);
   const uint32_t last = lane.Last(items);
   Runs runs;
+  TapOffsets offsets;
+  FindTapOffsets(g.raster, false, offsets);
 WeightGradientTiles_Chunk:
   for (uint32_t item = begin; item < last; ++item) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
@@ -93,10 +97,11 @@ WeightGradientTiles_Chunk:
   WeightGradientTiles_Row:
     for (uint32_t row = 0; row < rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-      STROP_LEAF(lane, SpreadRuns)(dram, g.error + (first_row + row) * g.error_plane + runs.first_output, runs,
-                                   depth_groups * kGroup, lane.tiles.a[row]);
+      STROP_LEAF(lane, SpreadRuns)
+      (dram, g.error + (first_row + row) * g.error_plane + runs.first_output, runs, depth_groups * kGroup,
+       lane.tiles.a[row]);
     }
-    LoadTapColumns(lane, dram, g, group, first, block * kTileColumns, columns, depth_groups);
+    LoadTapColumns(lane, dram, g, offsets, group, first, block * kTileColumns, columns, depth_groups);
     STROP_LEAF(lane, MacTile)
     (lane.tiles.a, rows, lane.tiles.b, Blocks(columns, kVector), depth_groups, item > begin && chunk > 0,
      lane.tiles.accumulator);

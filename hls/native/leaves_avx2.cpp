@@ -22,8 +22,8 @@ namespace strop {
 namespace avx2 {
 namespace {
 
-#include "packing_sse.hpp"
 #include "moving_sse.hpp"
+#include "packing_sse.hpp"
 
 // Rows x one word of 16 columns. maddubs takes one unsigned operand: |b| and a with b's sign; 2 * 127 * 127 fits int16.
 template <int kRows>

@@ -8,9 +8,8 @@
 #include "make_leaf_table.hpp"
 
 #if defined(__clang__)
-#pragma clang attribute push(                                                                              \
-    __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
-    apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
+                             apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512")
@@ -24,8 +23,8 @@ namespace strop {
 namespace avx512 {
 namespace {
 
-#include "packing_sse.hpp"
 #include "moving_sse.hpp"
+#include "packing_sse.hpp"
 
 // dpbusd takes one unsigned operand: b + 128. What that adds, 128 * sum(a), is taken off at the start.
 template <int kRows, int kWords>

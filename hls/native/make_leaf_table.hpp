@@ -5,7 +5,10 @@
 #define STROP_MAKE_LEAF_TABLE(space) \
   {space::MacTile,                   \
    space::InterleaveRows,            \
-   space::TransposeRows, space::GatherFilters, space::CompactRuns, space::SpreadRuns,             \
+   space::TransposeRows,             \
+   space::GatherFilters,             \
+   space::CompactRuns,               \
+   space::SpreadRuns,                \
    space::MaxAbs,                    \
    space::Requantize,                \
    space::RequantizeDithered,        \

@@ -45,9 +45,9 @@ inline void MaxPoolBackwardRow2Sse(const int8_t *error, const int8_t *row0, cons
     const __m128i lower = _mm_cmpgt_epi16(_mm_max_epi16(c, d), _mm_max_epi16(a, b));
     const __m128i up = _mm_andnot_si128(lower, e);
     const __m128i down = _mm_and_si128(lower, e);
-    Store16(target0 + 2 * i, _mm_or_si128(_mm_andnot_si128(right_top, up),
-                                          _mm_slli_epi16(_mm_and_si128(right_top, up), 8)));
-    Store16(target1 + 2 * i, _mm_or_si128(_mm_andnot_si128(right_bottom, down),
-                                          _mm_slli_epi16(_mm_and_si128(right_bottom, down), 8)));
+    Store16(target0 + 2 * i,
+            _mm_or_si128(_mm_andnot_si128(right_top, up), _mm_slli_epi16(_mm_and_si128(right_top, up), 8)));
+    Store16(target1 + 2 * i,
+            _mm_or_si128(_mm_andnot_si128(right_bottom, down), _mm_slli_epi16(_mm_and_si128(right_bottom, down), 8)));
   }
 }
