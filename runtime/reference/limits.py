@@ -30,7 +30,6 @@ _MAX_POOL = {**_BATCH, **_IN, **_OUT_SIZE, **_WINDOW}
 _MAP = {**_BATCH, **_IN}
 
 _ALLOWED: dict[int, dict[str, tuple[int, int]]] = {
-    C.OP_NONE: {},
     C.OP_INPUT: {**_MAP, **_OUT_SIZE},
     C.OP_CONV_FORWARD: _CONVOLUTION,
     C.OP_CONV_INPUT_GRADIENT: _CONVOLUTION,

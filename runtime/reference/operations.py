@@ -319,13 +319,7 @@ def weight_view(arena: Arena, c: Command, slot: int) -> None:
     arena.words(c.weight_exponent, c.rows)[...] = ew
 
 
-def nothing(arena: Arena, c: Command, slot: int) -> None:
-    """NONE: a command that does nothing."""
-    del arena, c, slot
-
-
 OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
-    C.OP_NONE: nothing,
     C.OP_INPUT: input_conversion,
     C.OP_CONV_FORWARD: conv_forward,
     C.OP_CONV_INPUT_GRADIENT: conv_input_gradient,

@@ -55,7 +55,8 @@ def correct(device: Any, slot: int) -> int | None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "first", "visited"), [(0, 0, []), (1, 0, [0]), (2, 3, [3, 0]), (3, 2, [2, 3, 0]), (9, 1, [0, 1, 2, 3])]
+    ("steps", "first", "visited"),
+    [(0, 0, []), (1, 0, [0]), (2, 3, [3, 0]), (3, 2, [2, 3, 0]), (9, 1, [0, 1, 2, 3]), (2, 7, [3, 0])],
 )
 def test_steps_walk_through_the_slots_in_a_ring(device: Any, steps: int, first: int, visited: list[int]) -> None:
     """Protects streaming: step i takes slot (first + i) mod count, and no other."""
@@ -65,9 +66,9 @@ def test_steps_walk_through_the_slots_in_a_ring(device: Any, steps: int, first: 
     assert [correct(device, slot) for slot in range(4)] == [slot if slot in visited else None for slot in range(4)]
 
 
-@pytest.mark.parametrize("opcode", [*range(C.OP_ADD_FORWARD, C.OP_COUNT), C.OP_COUNT, 2**32 - 1])
+@pytest.mark.parametrize("opcode", [C.OP_NONE, *range(C.OP_ADD_FORWARD, C.OP_COUNT), C.OP_COUNT, 2**32 - 1])
 def test_an_opcode_that_does_not_exist_stops_the_run(device: Any, opcode: int) -> None:
-    """Protects older hardware from newer programs: the report names the command; later ones do not run."""
+    """Protects old hardware from new programs, and all from blank memory: the report names the command that stopped."""
     program = np.concatenate(
         [count_command(layer=3), count_command(opcode=opcode, layer=5), count_command(batch=1, layer=6)]
     )

@@ -60,6 +60,22 @@ def test_max_pool(emulators: list[Any], case: Case, slack: int) -> None:
     compare(emulators, case, slack)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("pad", [0, 1])
+def test_max_pool_at_the_edges(emulators: list[Any], kernel: int, stride: int, pad: int) -> None:
+    """Protects common pools up to the last window that still touches the map: the rest of it takes no part."""
+    rng = np.random.default_rng(kernel)
+    for height, width in [(1, 1), (2, 1), (1, 3), (3, 2), (4, 5), (7, 6), (9, 33), (16, 17)]:
+        f = {"batch": 3, "channels_in": 2, "height_in": height, "width_in": width, "pad_top": pad, "pad_left": pad}
+        f |= {"kernel_h": kernel, "kernel_w": kernel, "stride_h": stride, "stride_w": stride}
+        f |= {"height_out": (height + pad - 1) // stride + 1, "width_out": (width + pad - 1) // stride + 1}
+        y8 = rng.integers(-127, 50, (2, 3, height, width))
+        e8 = rng.integers(-60, 60, (2, 3, f["height_out"], f["width_out"]))
+        compare(emulators, (C.OP_MAX_POOL_FORWARD, f, {"source": y8, "source_exponent": 3}))
+        compare(emulators, (C.OP_MAX_POOL_BACKWARD, f, {"source": e8, "source_exponent": 5, "source_2": y8}))
+
+
 @quick
 @given(case=op_cases.layout_changes(), slack=idle_lines)
 def test_flatten_and_global_average_pool(emulators: list[Any], case: Case, slack: int) -> None:
