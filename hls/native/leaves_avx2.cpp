@@ -23,7 +23,6 @@ namespace avx2 {
 namespace {
 
 #include "moving_sse.hpp"
-#include "packing_sse.hpp"
 
 // Rows x one word of 16 columns. maddubs takes one unsigned operand: |b| and a with b's sign; 2 * 127 * 127 fits int16.
 template <int kRows>

@@ -24,7 +24,6 @@ namespace avx512 {
 namespace {
 
 #include "moving_sse.hpp"
-#include "packing_sse.hpp"
 
 // dpbusd takes one unsigned operand: b + 128. What that adds, 128 * sum(a), is taken off at the start.
 template <int kRows, int kWords>
