@@ -7,9 +7,12 @@
 
 namespace strop {
 
-// The common window, for which there is a leaf loop.
+// The common window, all of it inside the map, for which there is a leaf loop.
 inline bool IsPlain2x2(const strop_command &c) {
-  return c.kernel_h == 2 && c.kernel_w == 2 && c.stride_h == 2 && c.stride_w == 2 && c.pad_top == 0 && c.pad_left == 0;
+  const bool window = c.kernel_h == 2 && c.kernel_w == 2 && c.stride_h == 2 && c.stride_w == 2;
+  const bool inside =
+      c.pad_top == 0 && c.pad_left == 0 && 2 * c.height_out <= c.height_in && 2 * c.width_out <= c.width_in;
+  return window && inside;
 }
 
 // Index, in its map, of the first maximum of window (p, q) in raster order.
