@@ -29,10 +29,10 @@
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
 #define STROP_ALIGN_BYTES 64
 #define STROP_MAX_BATCH 4096
-#define STROP_MAX_CHANNELS 4096
-#define STROP_MAX_SIDE 1024 /* H, W, P, Q */
-#define STROP_MAX_KERNEL 15 /* R, S; R*S <= 225 */
-#define STROP_MAX_STRIDE 4
+#define STROP_MAX_CHANNELS 65536
+#define STROP_MAX_SIDE 1024       /* H, W, P, Q */
+#define STROP_MAX_KERNEL 15       /* R, S; R*S <= 225 */
+#define STROP_MAX_STRIDE 4        /* padding is smaller than the kernel */
 #define STROP_MAX_POOL_PLANE 4096 /* H*W that global average pooling takes */
 #define STROP_MAX_CLASSES 4096
 #define STROP_MAX_REDUCTION 132104 /* m, and C/groups*R*S: the longest sum that provably fits int32 (NUMERICS.md 1.9) */
@@ -100,7 +100,7 @@
 #define STROP_OP_CONV_FORWARD 2
 
 /* CONV_INPUT_GRADIENT: acc[c][n][h][w] = sum over k, r, s of weights[k][c][r][s] * source[k][n][p][q] where
- *   h = p*stride_h + r - pad_top and w = q*stride_w + s - pad_left (NUMERICS 1.7 step 5).
+ *   h = p*stride_h + r - pad_top and w = q*stride_w + s - pad_left (NUMERICS 1.7 step 6).
  *   source int8 [K][N][P][Q], source_exponent[K]; target int8 [C][N][H][W] = sat(dsh(acc, shift of site));
  *   target_exponent (one word) = source_exponent[0] + weight_exponent[0] - shift. Dithered. */
 #define STROP_OP_CONV_INPUT_GRADIENT 3

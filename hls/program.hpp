@@ -5,6 +5,7 @@
 #include "convolution.hpp"
 #include "l1bn.hpp"
 #include "layout.hpp"
+#include "limits.hpp"
 #include "pooling.hpp"
 #include "sgd.hpp"
 #include "softmax.hpp"
@@ -47,6 +48,8 @@ inline strop_command FetchCommand(const int32_t *words, uint32_t at) {
   STROP_FETCH(pad_top);
   STROP_FETCH(pad_left);
   STROP_FETCH(groups);
+  STROP_FETCH(dilation_h);
+  STROP_FETCH(dilation_w);
   STROP_FETCH(source);
   STROP_FETCH(source_plane);
   STROP_FETCH(source_2);
@@ -88,20 +91,6 @@ inline strop_command FetchCommand(const int32_t *words, uint32_t at) {
 }
 #undef STROP_FETCH
 
-// What an operation may touch on chip is bounded by these; the host checks far more before it sends a program.
-inline bool WithinLimits(const strop_command &c) {
-  const bool counts = c.batch <= STROP_MAX_BATCH && c.channels_in <= kMaxFeatures && c.channels_out <= kMaxFeatures;
-  const bool sides = c.height_in <= STROP_MAX_SIDE && c.width_in <= STROP_MAX_SIDE && c.height_out <= STROP_MAX_SIDE &&
-                     c.width_out <= STROP_MAX_SIDE;
-  const bool window = c.kernel_h <= STROP_MAX_KERNEL && c.kernel_w <= STROP_MAX_KERNEL &&
-                      c.stride_h <= STROP_MAX_STRIDE && c.stride_w <= STROP_MAX_STRIDE;
-  const bool loss = c.opcode != STROP_OP_SOFTMAX_CROSS_ENTROPY || c.channels_out <= STROP_MAX_CLASSES;
-  const bool map =
-      (c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD && c.opcode != STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD) ||
-      c.height_in * c.width_in <= STROP_MAX_POOL_PLANE;
-  return counts && sides && window && loss && map;
-}
-
 // Offsets that count from the slot become offsets in the arena.
 inline void PlaceInSlot(strop_command &c, uint32_t slot) {
   if (c.flags & STROP_FLAG_SOURCE_IN_SLOT) {
@@ -116,7 +105,12 @@ inline void PlaceInSlot(strop_command &c, uint32_t slot) {
 
 inline uint32_t Dispatch(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c, uint32_t slot,
                          uint32_t &detail) {
-  if (!WithinLimits(c)) return STROP_STATUS_BAD_COMMAND;
+  if (!FieldsOf(c.opcode).known) return STROP_STATUS_UNKNOWN_OPCODE;
+  const uint32_t word = WordBeyondLimit(c);
+  if (word != kAllWithinLimits) {
+    detail = word;
+    return STROP_STATUS_BAD_COMMAND;
+  }
   switch (c.opcode) {
     case STROP_OP_INPUT:
       return Input(machine, dram, words, c);

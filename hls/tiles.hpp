@@ -16,7 +16,6 @@ constexpr uint32_t kPlanes = 4;          // source channels whose rasters are on
 constexpr uint32_t kPlaneBytes = 20480;  // one channel's raster under a tile of columns: see RasterSpan in raster.hpp
 constexpr uint32_t kRow = 4096;          // values of one pass of a streaming operation
 constexpr uint32_t kMaxRunsPerTile = kTileColumns + 1;
-constexpr uint32_t kMaxFeatures = 1u << 20;  // channels of a fully-connected layer: bounded by STROP_MAX_REDUCTION
 
 static_assert(kTileColumns % kVector == 0, "kTileColumns must be whole words of kVector columns");
 static_assert(kTileDepth % kGroup == 0, "kTileDepth must be whole groups of kGroup");

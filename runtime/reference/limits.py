@@ -46,6 +46,7 @@ _ALLOWED: dict[int, dict[str, tuple[int, int]]] = {
     C.OP_SGD: {"rows": (1, 2**31 - 1), "columns": (1, 2**31 - 1)},
     C.OP_WEIGHT_VIEW: {"rows": (1, 2**31 - 1), "columns": (1, 2**31 - 1)},
 }
+_POOLS_WHOLE_MAP = (C.OP_GLOBAL_AVERAGE_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD)
 
 
 def word_beyond_limit(command: Any) -> int | None:
@@ -54,6 +55,17 @@ def word_beyond_limit(command: Any) -> int | None:
         return _index("flags")
     allowed = _ALLOWED[int(command["opcode"])]
     wrong = [_index(name) for name, (low, high) in allowed.items() if not low <= int(command[name]) <= high]
+    if "kernel_h" in allowed:
+        for padding, kernel in (("pad_top", "kernel_h"), ("pad_left", "kernel_w")):
+            if int(command[padding]) >= max(1, int(command[kernel])):
+                wrong.append(_index(padding))
+    if "groups" in allowed and any(
+        int(command[channels]) % max(1, int(command["groups"])) for channels in ("channels_in", "channels_out")
+    ):
+        wrong.append(_index("groups"))
+    pools_whole_map = int(command["opcode"]) in _POOLS_WHOLE_MAP
+    if pools_whole_map and int(command["height_in"]) * int(command["width_in"]) > C.MAX_POOL_PLANE:
+        wrong.append(_index("height_in"))
     return min(wrong, default=None)
 
 

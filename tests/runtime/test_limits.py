@@ -1,0 +1,96 @@
+"""Commands beyond the contract are refused alike by kernel and reference: before anything of them runs, naming the word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from strop.runtime.contract import COMMAND, REPORT, C, Registers
+from strop.runtime.device import Device
+
+SIZES = {
+    "channels_in": 4,
+    "height_in": 6,
+    "width_in": 5,
+    "channels_out": 4,
+    "height_out": 6,
+    "width_out": 5,
+    "batch": 2,
+}
+SMALL = {**SIZES, "groups": 2, "rows": 1, "columns": 1, "activation": C.ACTIVATION_RELU}
+SMALL |= dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1)
+INPUT, OUTPUT = ("channels_in", "height_in", "width_in"), ("height_out", "width_out")
+WINDOW = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
+CONVOLUTION = ("batch", *INPUT, "channels_out", *OUTPUT, *WINDOW, "groups", "dilation_h", "dilation_w")
+USED = {
+    C.OP_INPUT: ("batch", *INPUT, *OUTPUT),
+    C.OP_CONV_FORWARD: CONVOLUTION,
+    C.OP_CONV_INPUT_GRADIENT: CONVOLUTION,
+    C.OP_CONV_WEIGHT_GRADIENT: CONVOLUTION,
+    C.OP_L1BN_FORWARD: ("activation", "batch", "channels_out", *OUTPUT),
+    C.OP_L1BN_BACKWARD: ("activation", "batch", "channels_out", *OUTPUT),
+    C.OP_MAX_POOL_FORWARD: ("batch", *INPUT, *OUTPUT, *WINDOW),
+    C.OP_MAX_POOL_BACKWARD: ("batch", *INPUT, *OUTPUT, *WINDOW),
+    C.OP_GLOBAL_AVERAGE_POOL_FORWARD: ("batch", *INPUT),
+    C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: ("batch", *INPUT),
+    C.OP_FLATTEN: ("batch", *INPUT),
+    C.OP_UNFLATTEN: ("batch", *INPUT),
+    C.OP_SOFTMAX_CROSS_ENTROPY: ("batch", "channels_out"),
+    C.OP_SGD: ("rows", "columns"),
+    C.OP_WEIGHT_VIEW: ("rows", "columns"),
+}
+POOLS_WHOLE_MAP = (C.OP_GLOBAL_AVERAGE_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD)
+MAY_BE_ZERO = ("activation", "pad_top", "pad_left")
+TOO_LARGE = 0x80000001
+
+
+def report_of(device: Device, fields: dict[str, int]) -> tuple[Any, bool]:
+    """Run one command in an arena of marked bytes; return its report and whether any other byte changed."""
+    command = np.zeros(1, COMMAND)
+    for name, value in fields.items():
+        command[name] = value
+    arena = np.full(1 << 16, 0x5A, np.uint8)
+    arena[: COMMAND.itemsize] = command.view(np.uint8)
+    device.allocate(arena.size)
+    device.write(0, arena)
+    report = device.run(Registers(0, 1, 1, 4096, 64, 1, 0, 1024))
+    after = device.read(0, arena.size)
+    after[1024 : 1024 + REPORT.itemsize] = 0x5A
+    return report, not np.array_equal(arena, after)
+
+
+@pytest.mark.parametrize(("opcode", "field"), [(opcode, field) for opcode, used in USED.items() for field in used])
+def test_a_field_beyond_its_limit_is_named(device: Device, opcode: int, field: str) -> None:
+    """Protects the machine from a wrong program: no division by 0, no byte written, and the word is named."""
+    for value in (TOO_LARGE,) if field in MAY_BE_ZERO else (0, TOO_LARGE):
+        report, changed = report_of(device, {**SMALL, "opcode": opcode, field: value})
+        # a map is too large to pool whole by its area: the first of the two sides is named
+        named = "height_in" if opcode in POOLS_WHOLE_MAP and (field, value) == ("width_in", TOO_LARGE) else field
+        assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields[named][1] // 4)
+        assert not changed
+
+
+@pytest.mark.parametrize("channels", ["channels_in", "channels_out"])
+def test_channels_that_no_group_divides_are_refused(device: Device, channels: str) -> None:
+    """Protects the division into groups: the word `groups` is named."""
+    report, changed = report_of(device, {**SMALL, "opcode": C.OP_CONV_FORWARD, channels: 5})
+    assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields["groups"][1] // 4)
+    assert not changed
+
+
+def test_a_map_too_large_to_pool_whole_is_refused(device: Device) -> None:
+    """Protects the on-chip row of global average pooling."""
+    fields = {**SMALL, "opcode": C.OP_GLOBAL_AVERAGE_POOL_FORWARD, "height_in": 1024, "width_in": 5}
+    report, changed = report_of(device, fields)
+    assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields["height_in"][1] // 4)
+    assert not changed
+
+
+@pytest.mark.parametrize("opcode", [C.OP_NONE, *range(C.OP_ADD_FORWARD, C.OP_COUNT), C.OP_COUNT, 0xFFFFFFFF])
+def test_opcodes_that_do_not_exist_yet_are_refused(device: Device, opcode: int) -> None:
+    """Protects later operations: a kernel that lacks one says so, whatever the other fields hold."""
+    report, changed = report_of(device, {"opcode": opcode})
+    assert report["status"] == C.STATUS_UNKNOWN_OPCODE
+    assert not changed
