@@ -11,10 +11,17 @@ from strop.runtime.errors import InputError, LimitError
 from strop.runtime.forward_pass import emit_forward, emit_loss
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters
+from strop.runtime.planner import Placement
 from strop.runtime.program import ArenaBase, Program
 from strop.runtime.state import StateLayout, blocks_of
 from strop.runtime.step import Step
 from strop.runtime.updates import emit_views
+
+
+def largest_batch(graph: NetworkGraph) -> int:
+    """Return the most samples that a mini-batch may have, so that sums over a channel fit int32 (NUMERICS.md 1.9)."""
+    sums = [C.MAX_REDUCTION // (node.output[1] * node.output[2]) for node in graph.weighted]
+    return min(C.MAX_BATCH, *sums)
 
 
 def _check_batch(graph: NetworkGraph, batch: int, least: int) -> None:
@@ -23,10 +30,13 @@ def _check_batch(graph: NetworkGraph, batch: int, least: int) -> None:
     for node in graph.nodes:
         values = batch * node.output[1] * node.output[2]
         if node in graph.weighted and values > C.MAX_REDUCTION:
-            most = C.MAX_REDUCTION // (node.output[1] * node.output[2])
+            most = largest_batch(graph)
+            remedy = (
+                f"take a mini-batch of at most {most}" if most >= least else "take smaller images or a larger stride"
+            )
             raise LimitError(
                 f"{graph.name}, layer {node.name}: a mini-batch of {batch} gives {values} values a channel, "
-                f"more than the {C.MAX_REDUCTION} that an int32 sum holds; take a mini-batch of at most {most}"
+                f"more than the {C.MAX_REDUCTION} that an int32 sum holds; {remedy}"
             )
 
 
@@ -37,10 +47,12 @@ def compile_training(
     base: ArenaBase,
     hyper: Hyperparameters,
     frozen: frozenset[str] = frozenset(),
+    placed: dict[str, Placement] | None = None,
 ) -> Program:
     """Compile one training step on mini-batches of `batch` (at least 2: L1BN needs a deviation).
 
-    `frozen` names blocks by their convolution or Linear layer ("conv1"). Raises `LimitError`, `InputError`.
+    `frozen` names blocks by their convolution or Linear layer ("conv1"). `placed` are the `Program.tensors` of the same
+    step for a larger mini-batch, whose room this one then takes. Raises `LimitError`, `InputError`, `MemoryPlanError`.
     """
     _check_batch(graph, batch, least=2)
     names = [block.node.name for block in blocks_of(graph)]
@@ -55,16 +67,25 @@ def compile_training(
     step = Step(graph, layout, batch, base, hyper)
     emit_forward(step, frozen, infer=False)
     emit_backward(step, emit_loss(step, infer=False), frozen)
-    return step.out.finish("train", step.slot, base)
+    return step.out.finish("train", step.slot, base, placed)
 
 
-def compile_inference(graph: NetworkGraph, layout: StateLayout, batch: int, base: ArenaBase) -> Program:
-    """Compile inference on mini-batches of `batch`: logits into the slot, loss and correct answers into its head."""
+def compile_inference(
+    graph: NetworkGraph,
+    layout: StateLayout,
+    batch: int,
+    base: ArenaBase,
+    placed: dict[str, Placement] | None = None,
+) -> Program:
+    """Compile inference on mini-batches of `batch`: logits into the slot, loss and correct answers into its head.
+
+    `placed` and errors as in `compile_training`.
+    """
     _check_batch(graph, batch, least=1)
     step = Step(graph, layout, batch, base, Hyperparameters())
     emit_forward(step, frozenset(step.blocks), infer=True)
     emit_loss(step, infer=True)
-    return step.out.finish("infer", step.slot, base)
+    return step.out.finish("infer", step.slot, base, placed)
 
 
 def compile_views(graph: NetworkGraph, layout: StateLayout, base: ArenaBase, hyper: Hyperparameters) -> Program:

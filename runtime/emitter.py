@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from strop.runtime.contract import COMMAND
+from strop.runtime.contract import COMMAND, C
+from strop.runtime.errors import LimitError, MemoryPlanError
 from strop.runtime.graph import Shape
-from strop.runtime.planner import Tenant, align, place
-from strop.runtime.program import ArenaBase, Program, SlotLayout
+from strop.runtime.planner import Placement, Tenant, align, place
+from strop.runtime.program import LARGEST_ARENA, ArenaBase, Program, SlotLayout
 
 
 class Emitter:
-    """A program in the making, for mini-batches of `batch`."""
+    """A program in the making, for mini-batches of `batch` of `network`."""
 
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
+    def __init__(self, network: str, batch: int) -> None:
+        self.network, self.batch = network, batch
         self.layers: list[str] = []
         self._commands: list[tuple[dict[str, int], dict[str, str]]] = []
         self._tensors: dict[str, int] = {}
@@ -47,23 +48,41 @@ class Emitter:
         ones = dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w"), 1)
         self._commands.append(({**ones, **base, **fields}, names))
 
-    def finish(self, kind: str, slot: SlotLayout, base: ArenaBase) -> Program:
-        """Place everything and return the program."""
+    def finish(
+        self, kind: str, slot: SlotLayout, base: ArenaBase, placed: dict[str, Placement] | None = None
+    ) -> Program:
+        """Place everything, or take the placements of the same program for a larger mini-batch; return the program.
+
+        Raises `LimitError` for too many commands, `MemoryPlanError` where an offset would not fit its word.
+        """
+        if len(self._commands) > C.MAX_COMMANDS:
+            raise LimitError(
+                f"{self.network}: {len(self._commands)} commands a step; allowed: {C.MAX_COMMANDS}: take fewer layers"
+            )
         offsets: dict[str, int] = {}
         at = 0
         for name, count in self._words.items():
             offsets[name] = base.workspace + at
             at += align(4 * count)
-        used = {
-            name: [i for i, (_, names) in enumerate(self._commands) if name in names.values()] for name in self._tensors
-        }
-        tenants = [Tenant(name, n, used[name][0], used[name][-1]) for name, n in self._tensors.items()]
-        placements, peak = place(tenants)
-        offsets.update({name: base.workspace + at + placement.offset for name, placement in placements.items()})
+        if placed is None:
+            used: dict[str, list[int]] = {name: [] for name in self._tensors}
+            for index, (_, names) in enumerate(self._commands):
+                for name in names.values():
+                    if name in used:
+                        used[name].append(index)
+            placed, _ = place([Tenant(name, n, used[name][0], used[name][-1]) for name, n in self._tensors.items()])
+        peak = max((placement.offset + align(placement.nbytes) for placement in placed.values()), default=0)
+        offsets.update({name: base.workspace + at + placement.offset for name, placement in placed.items()})
+        last = max([base.workspace + at + peak, *(value for fields, _ in self._commands for value in fields.values())])
+        if last > LARGEST_ARENA:
+            raise MemoryPlanError(
+                f"{self.network} with mini-batches of {self.batch} needs {last:,} bytes or more; an arena has at most "
+                f"{LARGEST_ARENA:,}: take a smaller mini-batch or a smaller network"
+            )
         commands = np.zeros(len(self._commands), COMMAND)
         for record, (fields, names) in zip(commands, self._commands, strict=True):
             for field, value in fields.items():
                 record[field] = value
             for field, name in names.items():
                 record[field] = offsets[name]
-        return Program(kind, self.batch, commands, tuple(self.layers), slot, placements, at + peak)
+        return Program(kind, self.batch, commands, tuple(self.layers), slot, placed, at + peak)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.runtime.contract import REPORT, C, Registers
+from strop.runtime.contract import COMMAND, REPORT, C, Registers
 from strop.runtime.errors import DeviceError, DeviceUnavailable, InputError, MemoryPlanError
 
 INSTRUCTION_SETS = {"auto": 0, "portable": 1, "avx2": 2, "avx512-vnni": 3}
@@ -63,10 +63,14 @@ class EmulatorDevice:
         version = int(self._lib.strop_emulator_version())
         self.contract_version, self.numerics_version = version >> 16, version & 0xFFFF
         self.description = f"emulator: the kernel's C++ on {self.threads} thread(s), {self.instruction_set}"
-        self._arena: NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._arena: NDArray[np.uint8] | None = None
 
     def allocate(self, nbytes: int) -> None:
-        """Take one arena of zeros, aligned as the contract says."""
+        """Take one arena of zeros, aligned as the contract says. Raises `MemoryPlanError`."""
+        if self._handle is None:
+            raise DeviceError("the emulator was closed; open another one")
+        if not 0 < nbytes <= 2**32:
+            raise MemoryPlanError(f"an arena of {nbytes} bytes; offsets are 32 bits: take 1 to {2**32}")
         try:
             block = np.zeros(nbytes + C.ALIGN_BYTES, np.uint8)
         except MemoryError as error:
@@ -77,23 +81,32 @@ class EmulatorDevice:
         self._arena = block[start : start + nbytes]
 
     def write(self, offset: int, data: NDArray[Any]) -> None:
-        """Copy the bytes of a C-contiguous array into the arena."""
+        """Copy the bytes of a C-contiguous array into the arena. Raises `InputError` where they do not fit."""
         raw = data.reshape(-1).view(np.uint8)
         self._span(offset, raw.size)[:] = raw
 
     def read(self, offset: int, nbytes: int) -> NDArray[np.uint8]:
-        """Return a copy of `nbytes` bytes of the arena."""
+        """Return a copy of `nbytes` bytes of the arena. Raises `InputError` where it has not as many."""
         copied: NDArray[np.uint8] = self._span(offset, nbytes).copy()
         return copied
 
     def _span(self, offset: int, nbytes: int) -> NDArray[np.uint8]:
-        if offset < 0 or offset + nbytes > self._arena.size:
-            raise DeviceError(f"bytes {offset} to {offset + nbytes} are outside the arena of {self._arena.size}")
+        if self._arena is None:
+            raise DeviceError("the emulator has no arena; call allocate(nbytes) first")
+        if offset < 0 or nbytes < 0 or offset + nbytes > self._arena.size:
+            raise InputError(f"bytes {offset} to {offset + nbytes} of an arena of {self._arena.size}; stay inside it")
         return self._arena[offset : offset + nbytes]
 
     def run(self, registers: Registers) -> np.void:
-        """Run one start to its end; other Python threads go on meanwhile."""
+        """Run one start to its end; other Python threads go on meanwhile.
+
+        Raises `InputError` where program, slots or report leave the arena: the kernel itself would not notice.
+        """
         r = registers
+        self._span(r.report, REPORT.itemsize)
+        if r.commands <= C.MAX_COMMANDS:  # beyond its limits the kernel reads nothing and says so in the report
+            self._span(r.program, r.commands * COMMAND.itemsize)
+            self._span(r.slots, r.slot_count * r.slot_stride)
         arena = self._ffi.from_buffer("uint8_t[]", self._arena, require_writable=True)
         self._lib.strop_emulator_run(
             self._handle,
@@ -112,7 +125,7 @@ class EmulatorDevice:
 
     def close(self) -> None:
         """Stop the threads and free the arena."""
-        self._arena = np.zeros(0, np.uint8)
+        self._arena = None
         if self._handle is not None:
             self._ffi.release(self._handle)
             self._handle = None

@@ -138,8 +138,8 @@ class NetworkGraph:
             for entry in data["layers"]:
                 fields = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "kind"}
                 layers.append(LAYER_KINDS[entry["kind"]](**fields))
-            return NetworkGraph(str(data["name"]), tuple(data["input"]), tuple(layers), int(data["border"]))
-        except (KeyError, TypeError, ValueError) as error:
+            return NetworkGraph(str(data["name"]), tuple(data["input"]), tuple(layers), data["border"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, NetworkError):
                 raise
             raise NetworkError(
@@ -154,16 +154,31 @@ class NetworkGraph:
 
 
 def _infer(graph: NetworkGraph) -> tuple[Node, ...]:
+    if not _are_whole(graph.input, 3) or not _are_whole((graph.border,), 1):
+        raise NetworkError(
+            f"{graph.name}: input {graph.input!r} and border {graph.border!r} must be (channels, height, width) and an "
+            "int, all whole numbers"
+        )
     channels, height, width = graph.input
     if min(graph.input) < 1 or graph.border < 0:
         raise NetworkError(f"{graph.name}: input {graph.input} and border {graph.border} must be positive sizes")
     shape: Shape = (channels, height + 2 * graph.border, width + 2 * graph.border)
+    if max(shape[1:]) > C.MAX_SIDE or channels > C.MAX_CHANNELS:
+        raise LimitError(
+            f"{graph.name}: input {shape}, border included, exceeds {C.MAX_CHANNELS} channels or {C.MAX_SIDE} a side"
+        )
     nodes: list[Node] = []
     counts: dict[str, int] = {}
     for index, layer in enumerate(graph.layers):
+        if not isinstance(layer, tuple(LAYER_KINDS.values())):
+            raise NetworkError(
+                f"{graph.name}, layer number {index + 1}: {layer!r} is no layer that strop can train; "
+                f"allowed: {', '.join(LAYER_KINDS)}"
+            )
         prefix = {"conv2d": "conv", "linear": "fc", "l1bn": "bn", "max_pool2d": "pool"}.get(layer.kind, layer.kind)
         counts[prefix] = counts.get(prefix, 0) + 1
         name = f"{prefix}{counts[prefix]}"
+        _check_numbers(f"{graph.name}, layer {name}", layer)
         output = _output_shape(graph.name, name, layer, shape)
         _check_order(graph, index, name, layer)
         if max(output[1:]) > C.MAX_SIDE or output[0] > C.MAX_CHANNELS:
@@ -177,6 +192,19 @@ def _infer(graph: NetworkGraph) -> tuple[Node, ...]:
     if shape[0] > C.MAX_CLASSES or shape[0] < 2:
         raise LimitError(f"{graph.name}: {shape[0]} classes; allowed: 2 to {C.MAX_CLASSES}")
     return tuple(nodes)
+
+
+def _are_whole(values: Any, count: int) -> bool:
+    """Whether `values` is a tuple of `count` ints; others would survive until a command or a manifest is written."""
+    return isinstance(values, tuple) and len(values) == count and all(type(value) is int for value in values)
+
+
+def _check_numbers(where: str, layer: Layer) -> None:
+    for name, value in vars(layer).items():
+        pair = name in ("kernel", "stride", "padding")
+        if not (_are_whole(value, 2) if pair else _are_whole((value,), 1)):
+            expected = "a pair of whole numbers (height, width)" if pair else "a whole number"
+            raise NetworkError(f"{where}: {name} is {value!r}; it must be {expected}")
 
 
 def _window(where: str, size: tuple[int, int], kernel: Any, stride: Any, padding: Any) -> tuple[int, int]:
@@ -202,7 +230,8 @@ def _output_shape(network: str, name: str, layer: Layer, shape: Shape) -> Shape:
             raise NetworkError(
                 f"{where}: {channels} to {layer.channels} channels cannot be split in {layer.groups} groups"
             )
-        if channels // layer.groups * layer.kernel[0] * layer.kernel[1] > C.MAX_REDUCTION:
+        # the forward pass sums over the channels read, the input gradient over those written
+        if max(channels, layer.channels) // layer.groups * layer.kernel[0] * layer.kernel[1] > C.MAX_REDUCTION:
             raise LimitError(f"{where}: a sum of more than {C.MAX_REDUCTION} products does not fit int32")
         return (layer.channels, p, q)
     if isinstance(layer, Linear):
@@ -222,9 +251,7 @@ def _output_shape(network: str, name: str, layer: Layer, shape: Shape) -> Shape:
         return (channels, 1, 1)
     if isinstance(layer, Flatten):
         return (channels * height * width, 1, 1)
-    if isinstance(layer, (L1BN, ReLU)):
-        return shape
-    raise NetworkError(f"{where}: {layer!r} is no layer that strop can train; allowed: {', '.join(LAYER_KINDS)}")
+    return shape
 
 
 def _check_order(graph: NetworkGraph, index: int, name: str, layer: Layer) -> None:

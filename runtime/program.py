@@ -12,6 +12,8 @@ from strop.runtime.contract import SLOT, STATUS_NAMES, C
 from strop.runtime.errors import InputError, ProgramError
 from strop.runtime.planner import Placement, align
 
+LARGEST_ARENA = 2**32 - C.ALIGN_BYTES  # offsets are 32 bits
+
 
 @dataclass(frozen=True)
 class SlotLayout:
@@ -55,7 +57,7 @@ class Program:
     commands: NDArray[Any]
     layers: tuple[str, ...]  # by the commands' `layer`
     slot: SlotLayout
-    tensors: dict[str, Placement]  # workspace tensors, offsets in the workspace
+    tensors: dict[str, Placement]  # workspace tensors; offsets count from the end of the exponent words
     workspace_bytes: int
 
     def raise_for(self, report: np.void) -> None:

@@ -14,19 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.runtime.compiler import compile_inference, compile_training, compile_views
-from strop.runtime.contract import COMMAND, REPORT, SLOT, C, Registers
+from strop.runtime.compiler import compile_inference, compile_training, compile_views, largest_batch
+from strop.runtime.contract import COMMAND, REPORT, SLOT, Registers
 from strop.runtime.device import Device
 from strop.runtime.errors import DeviceError, InputError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
 from strop.runtime.planner import align
-from strop.runtime.program import ArenaBase, Program
+from strop.runtime.program import LARGEST_ARENA, ArenaBase, Program
 from strop.runtime.state import StateLayout
 
 SLOTS = 2
 LEAST_INFERENCE_BATCH = 128
-LARGEST_ARENA = 2**32 - C.ALIGN_BYTES  # offsets are 32 bits
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class _Plan:
 
     def __init__(self, graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen: frozenset[str]) -> None:
         self.layout = StateLayout(graph)
-        self.inference_batch = max(batch, LEAST_INFERENCE_BATCH)
+        self.inference_batch = max(batch, min(LEAST_INFERENCE_BATCH, largest_batch(graph)))
         origin = ArenaBase(0, 0, 0, 0)
         while True:
             trial = [
@@ -102,6 +101,8 @@ class _Plan:
             if self.inference_batch <= batch or trial[2].workspace_bytes <= trial[0].workspace_bytes:
                 break
             self.inference_batch //= 2  # inference must not be what decides the peak
+        # A smaller mini-batch takes the places of the full one: planned afresh it could need more room, not less.
+        self.placed = {program.kind: program.tensors for program in trial}
         commands = max(len(program.commands) for program in trial)
         self.slot_bytes = max(program.slot.nbytes for program in trial)
         workspace = max(program.workspace_bytes for program in trial)
@@ -141,7 +142,7 @@ class Session:
         self.hyper, self.frozen = hyper or Hyperparameters(), frozen
         plan = _Plan(graph, batch, self.hyper, frozen)
         self._layout, self._base, self._slot_bytes = plan.layout, plan.base, plan.slot_bytes
-        self._inference_batch = plan.inference_batch
+        self._inference_batch, self._placed = plan.inference_batch, plan.placed
         self.memory = plan.report
         self._programs: dict[tuple[str, int], Program] = {}
         self._loaded: Program | None = None
@@ -182,7 +183,7 @@ class Session:
                     rate = mantissa_and_shift(minibatch.learning_rate, "learning rate")
                     program = self._program("train", len(minibatch.labels))
                     self._fill(program, index % SLOTS, minibatch.images, minibatch.labels, rate)
-                    previous, running = running, worker.submit(self._run, program, index % SLOTS)
+                    previous, running = running, worker.submit(self._run_next, running, program, index % SLOTS)
                     if previous is not None:
                         yield previous.result()
                 if running is not None:
@@ -232,9 +233,11 @@ class Session:
         key = (kind, batch)
         if key not in self._programs:
             if kind == "train":
-                program = compile_training(self.graph, self._layout, batch, self._base, self.hyper, self.frozen)
+                program = compile_training(
+                    self.graph, self._layout, batch, self._base, self.hyper, self.frozen, self._placed[kind]
+                )
             elif kind == "infer":
-                program = compile_inference(self.graph, self._layout, batch, self._base)
+                program = compile_inference(self.graph, self._layout, batch, self._base, self._placed[kind])
             else:
                 program = compile_views(self.graph, self._layout, self._base, self.hyper)
             self._programs[key] = program
@@ -254,6 +257,11 @@ class Session:
         self.device.write(at, head)
         self.device.write(at + program.slot.labels, np.ascontiguousarray(labels))
         self.device.write(at + program.slot.images, np.ascontiguousarray(images))
+
+    def _run_next(self, previous: Future[StepResult] | None, program: Program, index: int) -> StepResult:
+        if previous is not None:
+            previous.result()  # it has ended; where it failed nothing is run after it
+        return self._run(program, index)
 
     def _run(self, program: Program, index: int) -> StepResult:
         if self._loaded is not program:

@@ -29,7 +29,7 @@ class Step:
         self, graph: NetworkGraph, layout: StateLayout, batch: int, base: ArenaBase, hyper: Hyperparameters
     ) -> None:
         self.graph, self.layout, self.hyper, self.base = graph, layout, hyper, base
-        self.out = Emitter(batch)
+        self.out = Emitter(graph.name, batch)
         self.slot = SlotLayout.of(batch, int(np.prod(graph.input)), graph.classes)
         self.blocks = {block.node.name: block for block in blocks_of(graph)}
         self.inputs: dict[str, Value] = {}
