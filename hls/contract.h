@@ -85,7 +85,7 @@
 /* One command does one operation on a whole mini-batch. Under each: what it reads and writes. `site` is a strop_site.
  * "Exponent unchanged": target_exponent = source_exponent, one word, written all the same.                             */
 
-#define STROP_OP_NONE 0
+#define STROP_OP_NONE 0 /* never valid: a zeroed command is refused */
 
 /* INPUT: target[c][n][h+pad_top][w+pad_left] = max(source[n][c][h][w] - 128, -127), elsewhere -127 (black).
  *   source uint8 [N][C][H][W] without gaps; target int8 [C][N][P][Q]; target_exponent = STROP_INPUT_EXPONENT. */
@@ -151,7 +151,8 @@
 #define STROP_OP_SGD 14
 
 /* WEIGHT_VIEW: weights int8 [rows][columns] and weight_exponent[rows] from master; STROP_FLAG_VIEW_PER_ROW chooses the
- *   exponent for each row (output channel), else one exponent serves all rows and is written to each. */
+ *   exponent for each row (output channel), else one exponent serves all rows and is written to each. Masters have
+ *   STROP_WEIGHT_FRACTION bits. */
 #define STROP_OP_WEIGHT_VIEW 15
 
 /* Reserved, so that adding them later changes no layout. Depthwise and grouped convolution need no opcode: groups > 1.
@@ -169,7 +170,8 @@
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
 #define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` and `source_exponent` count from the step's slot */
 #define STROP_FLAG_TARGET_IN_SLOT 0x002 /* `target` and `target_exponent` count from the step's slot */
-#define STROP_FLAG_FIXED 0x004          /* use what training left (shift, statistics) and change nothing */
+#define STROP_FLAG_FIXED \
+  0x004 /* use what training left (shift, statistics) and change nothing, where an opcode says so */
 #define STROP_FLAG_LOGITS 0x008
 #define STROP_FLAG_BIAS 0x010
 #define STROP_FLAG_EXPONENT_PER_ROW 0x020
@@ -232,7 +234,7 @@ typedef struct strop_command {
   uint32_t statistics;    /* strop_channel_statistics [K] */
   uint32_t grad_gamma;
   uint32_t grad_beta;
-  int32_t exponent; /* of the L1BN output (NUMERICS: ey) */
+  int32_t exponent; /* of the L1BN output (NUMERICS: ey), 0 to 8 */
   int32_t activation_slope;
   /* loss; offsets count from the slot */
   uint32_t labels;
@@ -280,7 +282,7 @@ typedef struct strop_slot {
   int32_t reserved[10];
 } strop_slot;
 
-/* How a start ended. `command` and `step` name the command that stopped it. */
+/* How a start ended. `command` and `step` name the command that stopped it; all but steps_done is 0 after success. */
 typedef struct strop_report {
   uint32_t status;
   uint32_t step;
