@@ -166,13 +166,13 @@ def _common_shape(
 
 def _pixels(path: Path, shape: tuple[int, int, int], mode: Mode, resize: bool) -> NDArray[np.uint8]:
     """Return uint8 [C, H, W]."""
-    from PIL import Image
-
     channels, height, width = shape
     with _opened(path) as image:
+        from PIL.Image import Resampling
+
         converted = image.convert(mode)
         if resize and converted.size != (width, height):
-            converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+            converted = converted.resize((width, height), Resampling.BILINEAR)
         pixels: NDArray[np.uint8] = np.asarray(converted, np.uint8).reshape(*converted.size[::-1], channels)
         pixels = pixels.transpose(2, 0, 1)
     if pixels.shape != shape:

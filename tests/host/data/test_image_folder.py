@@ -249,6 +249,8 @@ def test_without_pillow_the_message_says_what_to_install(animals, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"pip install strop\[images\]"):
         load_image_folder(animals)
+    with pytest.raises(DataError, match=r"pip install strop\[images\]"):
+        load_image(animals / "cat/z.bmp", (1, 4, 5))
 
 
 def test_one_image_takes_the_shape_that_is_asked_for(tmp_path):

@@ -1,0 +1,96 @@
+"""`strop train`: a network of the zoo from first weights, or on from an interruption."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from strop.host import Model
+from strop.host.cli.arguments import (
+    Commands,
+    Defaults,
+    add_command,
+    add_data,
+    add_device,
+    add_results,
+    add_training,
+    height_and_width,
+)  # fmt: skip
+from strop.host.cli.exit_codes import OK
+from strop.host.cli.output import Output
+from strop.host.cli.sources import Form, load_split, load_validation
+from strop.host.cli.training import (
+    Targets,
+    check_targets,
+    epoch_table,
+    fit_words,
+    refuse_changes,
+    train_with_progress,
+    training_document,
+    training_facts,
+)  # fmt: skip
+from strop.host.data import Dataset, shift_dataset
+from strop.host.models import MODELS, build_model
+
+DEFAULTS = Defaults(epochs=1, steps=None, batch=128, learning_rate=0.1, schedule="constant")
+EXAMPLE = """examples:
+  strop train lenet5 --data fashion-mnist-subset --output lenet5.safetensors
+  strop train vgg-small --data fashion-mnist --epochs 3 --schedule step --output vgg.safetensors --plot vgg.png"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `strop train`."""
+    parser = add_command(commands, "train", "train a network from first weights", EXAMPLE, run)
+    parser.add_argument("network", metavar="NETWORK", help=", ".join(MODELS))
+    add_data(parser)
+    parser.add_argument("--image-size", type=height_and_width, metavar="HxW", help="resize the images of a folder")
+    add_training(parser, DEFAULTS)
+    add_results(parser)
+    add_device(parser)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Train and report; return the exit code."""
+    targets = check_targets(arguments)
+    form = Form(layout=arguments.layout, size=arguments.image_size)
+    dataset = load_split(arguments.data, "train", form)
+    form = replace(form, classes=dataset.classes)
+    validation = load_validation(arguments.validation, arguments.data, form, output)
+    if arguments.shift:
+        dataset = shift_dataset(dataset, arguments.shift)
+        validation = validation and shift_dataset(validation, arguments.shift)
+    where = {"device": arguments.device, "threads": arguments.threads}
+    if arguments.resume:
+        declared = build_model(arguments.network, dataset.image_shape, len(dataset.classes))
+        model = Model.load(targets.output, graph=declared, **where)
+        refuse_changes(arguments, model)
+    else:
+        seed = DEFAULTS.seed if arguments.seed is None else arguments.seed
+        model = Model.create(arguments.network, input=dataset.image_shape, classes=dataset.classes, seed=seed, **where)
+    with model:
+        _train(model, dataset, validation, targets, arguments, output)
+    return OK
+
+
+def _train(
+    model: Model,
+    dataset: Dataset,
+    validation: Dataset | None,
+    targets: Targets,
+    arguments: argparse.Namespace,
+    output: Output,
+) -> None:
+    history = train_with_progress(
+        model,
+        dataset,
+        validation,
+        targets,
+        title=model.graph.name,
+        words=None if arguments.resume else fit_words(arguments, DEFAULTS),
+        checkpoint_every=arguments.checkpoint_every,
+    )
+    output.line()
+    epoch_table(history, output)
+    output.line()
+    output.facts([("data", f"{dataset.name}, {len(dataset):,} images"), *training_facts(model, history, targets)])
+    output.document("strop.train/1", {"data": dataset.name, **training_document(model, history, targets)})
