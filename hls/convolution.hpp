@@ -74,23 +74,15 @@ inline void LoadColumns(Lane &lane, const int8_t *dram, const Product &p, const 
 LoadColumns_Group:
   for (uint32_t k = 0; k < depth; k += kGroup) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    const int8_t *row[kGroup];
+    uint32_t row[kGroup];
   LoadColumns_Depth:
     for (uint32_t i = 0; i < kGroup; ++i) {
       // beyond the depth the A tile is zero: any row serves
       row[i] =
           k + i < depth ? NextTap(lane.tiles, dram, source, p.source_plane, p.raster, offsets, first, walk) : row[0];
     }
-    STROP_LEAF(lane, InterleaveRows)(row[0], row[1], row[2], row[3], words, k / kGroup, lane.tiles.b);
+    STROP_LEAF(lane, InterleaveRows)(lane.tiles.planes, row, words, k / kGroup, lane.tiles.b);
   }
-}
-
-// The output positions of one accumulator row, side by side. Returns where they are.
-inline const int32_t *CompactRow(Lane &lane, uint32_t row, const Runs &runs) {
-  Tiles &tiles = lane.tiles;
-  if (runs.count == 1) return tiles.accumulator[row] + runs.start[0];
-  STROP_LEAF(lane, CompactRuns)(tiles.accumulator[row], runs, tiles.wide[0]);
-  return tiles.wide[0];
 }
 
 // How a product's results leave the chip.
@@ -108,7 +100,7 @@ inline void StoreTile(Lane &lane, int8_t *dram, int32_t *words, const Product &p
 StoreTile_Row:
   for (uint32_t row = 0; row < rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    const int32_t *values = CompactRow(lane, row, runs);
+    STROP_LEAF(lane, CompactRuns)(lane.tiles.accumulator[row], runs, lane.tiles.wide[0]);
     const uint32_t channel = first_channel + row;
     const uint32_t plane = p.target + channel * p.target_plane;
     if (store.mode == StoreMode::kLogits) {
@@ -118,10 +110,10 @@ StoreTile_Row:
       for (uint32_t i = 0; i < runs.total; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
 #pragma HLS PIPELINE II = 1
-        WriteWord(words, plane + 4 * (runs.first_output + i), Sat32(values[i] + bias));
+        WriteWord(words, plane + 4 * (runs.first_output + i), Sat32(lane.tiles.wide[0][i] + bias));
       }
     } else {
-      StoreRow(lane, dram, values, runs.total, store.mode, store.shift, store.dither,
+      StoreRow(lane, dram, lane.tiles.wide[0], runs.total, store.mode, store.shift, store.dither,
                channel * plane_values + runs.first_output, plane + runs.first_output);
     }
   }

@@ -63,9 +63,9 @@ MacTile_Word:
   }
 }
 
-// Four depth rows side by side into group `group` of every column word.
-static inline void InterleaveRows(const int8_t *row0, const int8_t *row1, const int8_t *row2, const int8_t *row3,
-                                  uint32_t words, uint32_t group, ColumnTile b) {
+// Four depth rows, beginning at `rows` in `planes`, side by side into group `group` of every column word.
+static inline void InterleaveRows(const int8_t *planes, const uint32_t rows[kGroup], uint32_t words, uint32_t group,
+                                  ColumnTile b) {
 InterleaveRows_Word:
   for (uint32_t word = 0; word < words; ++word) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
@@ -74,17 +74,17 @@ InterleaveRows_Word:
     for (uint32_t lane = 0; lane < kVector; ++lane) {
 #pragma HLS UNROLL
       const uint32_t column = word * kVector + lane;
-      b[word][group][lane * kGroup + 0] = row0[column];
-      b[word][group][lane * kGroup + 1] = row1[column];
-      b[word][group][lane * kGroup + 2] = row2[column];
-      b[word][group][lane * kGroup + 3] = row3[column];
+      b[word][group][lane * kGroup + 0] = planes[rows[0] + column];
+      b[word][group][lane * kGroup + 1] = planes[rows[1] + column];
+      b[word][group][lane * kGroup + 2] = planes[rows[2] + column];
+      b[word][group][lane * kGroup + 3] = planes[rows[3] + column];
     }
   }
 }
 
 // Four rows that run along the depth become columns `column` to `column` + 3 (column a multiple of 4).
-static inline void TransposeRows(const int8_t *row0, const int8_t *row1, const int8_t *row2, const int8_t *row3,
-                                 uint32_t groups, uint32_t column, ColumnTile b) {
+static inline void TransposeRows(const int8_t *planes, const uint32_t rows[kGroup], uint32_t groups, uint32_t column,
+                                 ColumnTile b) {
   const uint32_t word = column / kVector;
   const uint32_t lane = (column % kVector) * kGroup;
 TransposeRows_Group:
@@ -94,10 +94,10 @@ TransposeRows_Group:
   TransposeRows_Depth:
     for (uint32_t depth = 0; depth < kGroup; ++depth) {
 #pragma HLS UNROLL
-      b[word][group][lane + 0 * kGroup + depth] = row0[group * kGroup + depth];
-      b[word][group][lane + 1 * kGroup + depth] = row1[group * kGroup + depth];
-      b[word][group][lane + 2 * kGroup + depth] = row2[group * kGroup + depth];
-      b[word][group][lane + 3 * kGroup + depth] = row3[group * kGroup + depth];
+      b[word][group][lane + 0 * kGroup + depth] = planes[rows[0] + group * kGroup + depth];
+      b[word][group][lane + 1 * kGroup + depth] = planes[rows[1] + group * kGroup + depth];
+      b[word][group][lane + 2 * kGroup + depth] = planes[rows[2] + group * kGroup + depth];
+      b[word][group][lane + 3 * kGroup + depth] = planes[rows[3] + group * kGroup + depth];
     }
   }
 }

@@ -199,15 +199,15 @@ LoadPlane_PhaseH:
   }
 }
 
-// The row of the walk's present tap; then one tap on. `source` is the DRAM offset of channel 0.
-inline const int8_t *NextTap(Tiles &tiles, const int8_t *dram, uint32_t source, uint32_t source_plane,
-                             const Raster &raster, const TapOffsets &offsets, uint32_t first, TapWalk &walk) {
-  int8_t *plane = tiles.plane[walk.channel % kPlanes];
+// Where in Tiles::planes the row of the walk's present tap begins; then one tap on. `source` is the DRAM offset of channel 0.
+inline uint32_t NextTap(Tiles &tiles, const int8_t *dram, uint32_t source, uint32_t source_plane, const Raster &raster,
+                        const TapOffsets &offsets, uint32_t first, TapWalk &walk) {
+  const uint32_t plane = walk.channel % kPlanes * kPlaneBytes;
   if (walk.channel == walk.loaded) {
-    LoadPlane(dram, source + walk.channel * source_plane, raster, first, plane);
+    LoadPlane(dram, source + walk.channel * source_plane, raster, first, tiles.planes + plane);
     ++walk.loaded;
   }
-  const int8_t *row = plane + offsets.at[walk.tap];
+  const uint32_t row = plane + offsets.at[walk.tap];
   ++walk.tap;
   if (walk.tap == offsets.taps) {
     walk.tap = 0;

@@ -10,7 +10,7 @@ namespace strop {
 inline void SgdRows(Lane &lane, int32_t *words, const strop_command &c, uint32_t slot) {
   int32_t *master = lane.tiles.wide[0];
   int32_t *momentum = lane.tiles.wide[1];
-  int32_t *gradient = lane.tiles.accumulator[0];
+  int32_t *gradient = lane.tiles.wide[2];
   const int32_t rate_mantissa = ReadWord(words, STROP_FIELD_AT(slot, strop_slot, learning_rate_mantissa));
   const int32_t rate_shift = ReadWord(words, STROP_FIELD_AT(slot, strop_slot, learning_rate_shift));
   const uint32_t last = lane.Last(c.rows);

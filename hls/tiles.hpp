@@ -32,9 +32,9 @@ struct Tiles {
   alignas(64) int8_t slack[64];  // native twins write whole vectors, past the last row's end
   alignas(64) ColumnTile b;
   alignas(64) AccumulatorTile accumulator;
-  alignas(64) int8_t plane[kPlanes][kPlaneBytes];
+  alignas(64) int8_t planes[kPlanes * kPlaneBytes];
   alignas(64) int8_t row[4][kRow];
-  alignas(64) int32_t wide[2][kRow];
+  alignas(64) int32_t wide[3][kRow];
 };
 
 }  // namespace strop

@@ -43,14 +43,14 @@ inline void LoadTapColumns(Lane &lane, const int8_t *dram, const WeightGradient 
 LoadTapColumns_Group:
   for (uint32_t j = 0; j < columns; j += kGroup) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    const int8_t *row[kGroup];
+    uint32_t row[kGroup];
   LoadTapColumns_Row:
     for (uint32_t i = 0; i < kGroup; ++i) {
       // beyond the last column any row serves: its sums are not stored
       row[i] =
           j + i < columns ? NextTap(lane.tiles, dram, source, g.source_plane, g.raster, offsets, first, walk) : row[0];
     }
-    STROP_LEAF(lane, TransposeRows)(row[0], row[1], row[2], row[3], depth_groups, j, lane.tiles.b);
+    STROP_LEAF(lane, TransposeRows)(lane.tiles.planes, row, depth_groups, j, lane.tiles.b);
   }
 }
 

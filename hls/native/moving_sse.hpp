@@ -17,29 +17,30 @@ inline void Transpose4(__m128i x0, __m128i x1, __m128i x2, __m128i x3, __m128i o
   out[3] = _mm_unpackhi_epi16(high01, high23);
 }
 
-inline void InterleaveRowsSse(const int8_t *row0, const int8_t *row1, const int8_t *row2, const int8_t *row3,
-                              uint32_t words, uint32_t group, ColumnTile b) {
+inline void InterleaveRowsSse(const int8_t *planes, const uint32_t rows[kGroup], uint32_t words, uint32_t group,
+                              ColumnTile b) {
   for (uint32_t word = 0; word < words; ++word) {
     const uint32_t at = word * kVector;
     __m128i out[4];
-    Transpose4(Load16(row0 + at), Load16(row1 + at), Load16(row2 + at), Load16(row3 + at), out);
+    Transpose4(Load16(planes + rows[0] + at), Load16(planes + rows[1] + at), Load16(planes + rows[2] + at),
+               Load16(planes + rows[3] + at), out);
     __m128i *to = reinterpret_cast<__m128i *>(b[word][group]);
     for (int i = 0; i < 4; ++i) _mm_store_si128(to + i, out[i]);
   }
 }
 
 // Here the unit that moves is a group of four depth values, 32 bits.
-inline void TransposeRowsSse(const int8_t *row0, const int8_t *row1, const int8_t *row2, const int8_t *row3,
-                             uint32_t groups, uint32_t column, ColumnTile b) {
+inline void TransposeRowsSse(const int8_t *planes, const uint32_t rows[kGroup], uint32_t groups, uint32_t column,
+                             ColumnTile b) {
   int8_t(*to)[kWord] = b[column / kVector];
   const uint32_t lane = column % kVector * kGroup;
   uint32_t group = 0;
   for (; group + 4 <= groups; group += 4) {
     const uint32_t at = group * kGroup;
-    const __m128i x0 = Load16(row0 + at);
-    const __m128i x1 = Load16(row1 + at);
-    const __m128i x2 = Load16(row2 + at);
-    const __m128i x3 = Load16(row3 + at);
+    const __m128i x0 = Load16(planes + rows[0] + at);
+    const __m128i x1 = Load16(planes + rows[1] + at);
+    const __m128i x2 = Load16(planes + rows[2] + at);
+    const __m128i x3 = Load16(planes + rows[3] + at);
     const __m128i low01 = _mm_unpacklo_epi32(x0, x1);
     const __m128i high01 = _mm_unpackhi_epi32(x0, x1);
     const __m128i low23 = _mm_unpacklo_epi32(x2, x3);
@@ -50,8 +51,8 @@ inline void TransposeRowsSse(const int8_t *row0, const int8_t *row1, const int8_
     _mm_store_si128(reinterpret_cast<__m128i *>(to[group + 3] + lane), _mm_unpackhi_epi64(high01, high23));
   }
   for (; group < groups; ++group) {
-    const int8_t *rows[4] = {row0, row1, row2, row3};
-    for (uint32_t i = 0; i < 4; ++i) __builtin_memcpy(to[group] + lane + i * kGroup, rows[i] + group * kGroup, kGroup);
+    for (uint32_t i = 0; i < 4; ++i)
+      __builtin_memcpy(to[group] + lane + i * kGroup, planes + rows[i] + group * kGroup, kGroup);
   }
 }
 
