@@ -141,4 +141,4 @@ def test_a_reader_that_goes_away_is_no_error(form, tmp_path):
         command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (141, b"")
+    assert (done.returncode, done.stderr) == (141, "")

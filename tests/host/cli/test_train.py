@@ -172,3 +172,15 @@ def test_photos_of_different_sizes_need_a_size(cli, tmp_path):
     assert cli(*words).code == 4
     ran = cli(*words, "--image-size", "28x28", "--json")
     assert ran.code == 0 and ran.document["classes"] == ["cat", "dog"] and "no validation" in ran.err
+
+
+def test_a_second_ctrl_c_claims_nothing(cli, fashion, tiny_checkpoint, tmp_path, monkeypatch):
+    """Where the steps were not written, the message must not point to what an earlier training left at that path."""
+    (tmp_path / "x.safetensors").write_bytes(tiny_checkpoint.read_bytes())
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("strop.host.model.Model.fit", interrupted)
+    ran = cli("train", "lenet5", "--data", fashion, "--output", "x.safetensors", "--force")
+    assert ran.code == 130 and "nothing was kept" in ran.err and "--resume" not in ran.err
