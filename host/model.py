@@ -1,0 +1,389 @@
+"""A model: a network with its state, on a device; trained, asked, saved and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from strop.host.answers import Evaluation, Prediction
+from strop.host.checkpoint import Checkpoint, check_destination, read_checkpoint, state_digest, write_checkpoint
+from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
+from strop.host.data.dataset import Dataset
+from strop.host.fit import FitRun, OnEpoch, OnStep
+from strop.host.history import History
+from strop.host.models import build_model, initial_state
+from strop.host.plan_fit import Auto, FitRequest, plan_fit
+from strop.host.residence import Residence
+from strop.host.samples import check_samples, numbered
+from strop.host.schedules import Schedule
+from strop.runtime.contract import SITE
+from strop.runtime.device import Device, open_device
+from strop.runtime.errors import InputError, MemoryPlanError
+from strop.runtime.graph import NetworkGraph
+from strop.runtime.session import MemoryReport, Minibatch, Session, StepResult, plan_memory
+from strop.runtime.state import StateLayout
+
+
+class Model:
+    """A network with its state, on a device. Nothing but `fit`, `resume` and `partial_fit` changes it.
+
+    graph: the network. state: its arrays by name (runtime/state.py); copied. classes: the names of the outputs; without
+    them "0", "1", ... device: a name for `open_device`, or an open device, which several models may share and which
+    stays the caller's to close. threads: of the emulator. steps: how many training steps made the state.
+
+    What is not acceptable raises `InputError` (a state of another network `CheckpointMismatch`) before anything
+    changes. After a device's failure in the middle of a step the model is as it was before the call, or at the call's
+    last checkpoint. One thing at a time: from another thread or from a callback, all that needs the device raises
+    `DeviceBusy`.
+    """
+
+    def __init__(
+        self,
+        graph: NetworkGraph,
+        state: dict[str, NDArray[Any]],
+        *,
+        classes: tuple[str, ...] | None = None,
+        device: str | Device = "auto",
+        threads: int | None = None,
+        steps: int = 0,
+    ) -> None:
+        StateLayout(graph).check(state)
+        self._graph = graph
+        self._classes = numbered(graph.classes) if classes is None else tuple(classes)
+        if isinstance(classes, str) or not len(set(self._classes)) == len(self._classes) == graph.classes:
+            raise InputError(f"classes are {classes!r}; {graph.name} needs {graph.classes} different names")
+        self._owns_device = isinstance(device, str)
+        self._device: Device = open_device(device, threads) if isinstance(device, str) else device
+        self._residence = Residence(graph, state, self._device)
+        self._settings = TrainingSettings()
+        self._steps = steps
+        self._cursor: FitCursor | None = None
+        self._history: History | None = None
+
+    @classmethod
+    def create(
+        cls,
+        network: str | NetworkGraph,
+        *,
+        input: tuple[int, int, int] | None = None,
+        classes: tuple[str, ...] | int | None = None,
+        seed: int = 0,
+        device: str | Device = "auto",
+        threads: int | None = None,
+    ) -> Model:
+        """Return a new model with the first weights that `seed` draws.
+
+        network: a name of the zoo (`strop.host.models.MODELS`), which needs `input` = (channels, height, width) and
+        `classes` (their names, or how many); or a `NetworkGraph`, where both may be left out.
+        """
+        if isinstance(network, str):
+            if input is None or classes is None:
+                raise InputError(f"Model.create({network!r}) needs input=(channels, height, width) and classes=")
+            network = build_model(network, input, classes if isinstance(classes, int) else len(classes))
+        count = network.classes if classes is None else classes if isinstance(classes, int) else len(classes)
+        if input not in (None, network.input) or count != network.classes:
+            raise InputError(
+                f"{network.name} takes images of {network.input} and has {network.classes} classes; input={input} and "
+                f"classes={classes!r} differ from that: leave them out"
+            )
+        names = None if isinstance(classes, int) else classes
+        return cls(network, initial_state(network, seed), classes=names, device=device, threads=threads)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        graph: NetworkGraph | None = None,
+        device: str | Device = "auto",
+        threads: int | None = None,
+    ) -> Model:
+        """Return the model of the checkpoint at `path`; with `graph`, only if it is of that network.
+
+        Raises `CheckpointError` (no checkpoint), `CheckpointCorrupt` (damaged; names the tensor), `CheckpointMismatch`.
+        """
+        found = read_checkpoint(path, graph)
+        model = cls(found.graph, found.state, classes=found.classes, device=device, threads=threads, steps=found.steps)
+        model._settings, model._cursor, model._history = found.settings, found.cursor, found.history
+        return model
+
+    def save(self, path: str | Path) -> Path:
+        """Write a checkpoint in one step: the file at `path` is the old one or the new one. Return its path.
+
+        Raises `CheckpointError` where that is not possible; a file that was there is intact then.
+        """
+        with self._residence.turn("save"):
+            return write_checkpoint(path, self._checkpoint())
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+    @property
+    def graph(self) -> NetworkGraph:
+        """The network."""
+        return self._graph
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the outputs, by label."""
+        return self._classes
+
+    @property
+    def device(self) -> Device:
+        """The device; `device.description` says which one it is and why."""
+        return self._device
+
+    @property
+    def steps(self) -> int:
+        """Training steps ever."""
+        return self._steps
+
+    @property
+    def history(self) -> History | None:
+        """The record of the last fit, as far as it came; None before the first."""
+        return self._history
+
+    @property
+    def cursor(self) -> FitCursor | None:
+        """How far the last fit is, for `resume`; None before the first, and once `partial_fit` has trained past it."""
+        return self._cursor
+
+    @property
+    def memory(self) -> MemoryReport:
+        """Peak memory of the last fit; before the first, what training with the usual mini-batch would take."""
+        if self._history is not None:
+            return self._history.memory
+        return plan_memory(self._graph, self._settings.batch, self._settings.hyper)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of the state, by name (runtime/state.py)."""
+        with self._residence.turn("state"):
+            return {name: array.copy() for name, array in self._residence.state().items()}
+
+    def digest(self) -> str:
+        """Return sha256 (hex) of the state: equal digests, equal models, whatever device trained them."""
+        with self._residence.turn("digest"):
+            return state_digest(self._residence.state())
+
+    def __repr__(self) -> str:
+        return f"Model({self._graph.name}, {len(self._classes)} classes, {self._steps} steps, on {self._device.name})"
+
+    # -- training -------------------------------------------------------------------------------------------------
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        batch: int | Auto = DEFAULT_BATCH,
+        learning_rate: float | Auto = 0.1,
+        schedule: str | Schedule = "constant",
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        frozen: Iterable[str] = (),
+        validation: Dataset | None = None,
+        seed: int = 0,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int | None = None,
+        on_step: OnStep | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> History:
+        """Train on `dataset` for `epochs` (1 if neither is given) or `steps` mini-batches; return what happened.
+
+        Mini-batches are full: what is left over at the end of an epoch is dropped, and a data set smaller than `batch`
+        is one mini-batch. `seed` and the epoch decide the order. batch and learning_rate may be "auto"; what they
+        became, and why, is in the history. schedule: "constant", "step" (a tenth from 1/2, a hundredth from 5/6),
+        "paper" (from 1/3, from 2/3), "cosine" (to a hundredth), or an object of strop.host.schedules. frozen: layers
+        ("conv1") that stay as they are.
+
+        checkpoint: a file that is written every `checkpoint_every` steps (without it, at the end of each epoch) and at
+        the end. on_step is called with a `Progress` after each step, on_epoch with an `EpochRecord`; what they raise,
+        and Ctrl-C, ends the fit once the steps under way are done and the checkpoint is written; `resume` then goes on
+        with the same next bytes. A second Ctrl-C ends it at once. Raises InputError, MemoryPlanError, CheckpointError,
+        DeviceError.
+        """
+        self._check(dataset, "the data set")
+        self._check(validation, "the validation set")
+        if checkpoint is None and checkpoint_every is not None:
+            raise InputError(f"checkpoint_every={checkpoint_every} without checkpoint=: name the file to write")
+        names = frozen if isinstance(frozen, str) else tuple(frozen)
+        request = FitRequest(
+            epochs, steps, batch, learning_rate, schedule, momentum, weight_decay, names, seed, checkpoint_every
+        )
+        with self._residence.turn("fit"):
+            cursor = self._plan(request, dataset)
+            return self._run(cursor, None, dataset, validation, checkpoint, on_step, on_epoch)
+
+    def resume(
+        self,
+        dataset: Dataset,
+        *,
+        validation: Dataset | None = None,
+        checkpoint: str | Path | None = None,
+        on_step: OnStep | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> History:
+        """Go on with an interrupted fit on its data set, to the same bytes as if it had never been interrupted.
+
+        Return the history of the whole fit; one that is finished is returned as it is. Raises `InputError` if there is
+        no fit to go on with, `CheckpointMismatch` for other data, and what `fit` raises.
+        """
+        cursor = self._cursor
+        if cursor is None:
+            raise InputError(
+                "there is no fit to go on with: none was started, or partial_fit has trained past it; call fit()"
+            )
+        self._check(dataset, "the data set")
+        self._check(validation, "the validation set")
+        cursor.dataset.check(dataset)
+        with self._residence.turn("resume"):
+            return self._run(cursor, self._history, dataset, validation, checkpoint, on_step, on_epoch)
+
+    def partial_fit(self, images: NDArray[np.uint8], labels: ArrayLike, *, learning_rate: float = 0.01) -> StepResult:
+        """Train once on images uint8 [n, C, H, W], n >= 2, with integer labels [n], as they come; return the result.
+
+        They are split evenly in mini-batches not larger than the last fit's (128 before the first), whose momentum,
+        weight decay and frozen layers hold on. An interrupted fit cannot be resumed afterwards.
+        """
+        samples = Dataset.from_arrays(np.asarray(images), labels, classes=self._classes, layout="NCHW")
+        self._check(samples, "partial_fit's samples")
+        if len(samples) < 2:
+            raise InputError("partial_fit was given 1 sample; batch normalization needs at least 2")
+        settings = replace(
+            self._settings, batch=max(4, self._settings.batch)
+        )  # so that no part of a split has 1 sample
+        parts = -(-len(samples) // settings.batch)
+        edges = [len(samples) * part // parts for part in range(parts + 1)]
+        minibatches = (
+            Minibatch(samples.images[a:b], samples.labels[a:b], float(learning_rate))
+            for a, b in zip(edges, edges[1:], strict=False)
+        )
+        with self._residence.turn("partial_fit"):
+            self._check_frozen(settings.frozen)
+            session = self._residence.session(settings)
+            self._residence.state()  # to fall back to
+            self._residence.will_change()
+            try:
+                total = sum(session.train(minibatches), StepResult(0, 0, 0))
+            except BaseException:
+                self._residence.go_back()
+                raise
+            self._steps += parts
+            self._cursor = None
+            return total
+
+    # -- inference ------------------------------------------------------------------------------------------------
+    def evaluate(self, dataset: Dataset) -> Evaluation:
+        """Return loss and accuracy on `dataset`. Changes nothing. Raises `InputError`, also if never trained."""
+        self._check(dataset, "the data set")
+        with self._residence.turn("evaluate"):
+            result = self._for_inference().evaluate(dataset.images, dataset.labels)
+        return Evaluation(result.loss, result.accuracy, result.samples)
+
+    def predict(self, images: NDArray[np.uint8]) -> Prediction:
+        """Return what the model makes of images uint8 [n, C, H, W]. Changes nothing. Raises as `evaluate`."""
+        with self._residence.turn("predict"):
+            logits = self._for_inference().logits(np.asarray(images))
+        return Prediction.of(logits)
+
+    # -- the device -----------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Close the device if the model opened it. The model cannot be used afterwards."""
+        if self._owns_device:
+            self._device.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+    def _plan(self, request: FitRequest, dataset: Dataset) -> FitCursor:
+        """Return the fit that `request` describes; a mini-batch "auto" becomes one that fits the device's memory."""
+        largest = DEFAULT_BATCH
+        while True:
+            cursor = plan_fit(request, dataset, self._settings.hyper, largest)
+            self._check_frozen(cursor.settings.frozen)
+            try:
+                self._residence.session(cursor.settings)
+                return cursor
+            except MemoryPlanError:
+                if request.batch != "auto" or cursor.settings.batch <= 2:
+                    raise
+                largest = cursor.settings.batch // 2
+
+    def _run(
+        self,
+        cursor: FitCursor,
+        earlier: History | None,
+        dataset: Dataset,
+        validation: Dataset | None,
+        checkpoint: str | Path | None,
+        on_step: OnStep | None,
+        on_epoch: OnEpoch | None,
+    ) -> History:
+        """Run a stretch of a fit; whenever it commits, state, counts and history change together."""
+        self._residence.state()  # to fall back to
+        before = self._steps - cursor.done
+
+        def commit(reached: FitCursor, history: History) -> None:
+            self._residence.state()
+            self._steps, self._cursor, self._history = before + reached.done, reached, history
+            self._settings = reached.settings
+
+        def save() -> None:
+            if checkpoint is not None:
+                write_checkpoint(checkpoint, self._checkpoint())
+
+        if checkpoint is not None:
+            check_destination(checkpoint)
+        run = FitRun(
+            *(self._residence, cursor, dataset, validation, earlier),
+            on_step=on_step,
+            on_epoch=on_epoch,
+            commit=commit,
+            save=None if checkpoint is None else save,
+        )
+        try:
+            run.run()
+        except BaseException:
+            self._residence.go_back()
+            raise
+        assert self._history is not None  # run() has committed
+        return self._history
+
+    def _checkpoint(self) -> Checkpoint:
+        state = self._residence.state()
+        return Checkpoint(self._graph, state, self._classes, self._steps, self._settings, self._cursor, self._history)
+
+    def _for_inference(self) -> Session:
+        untrained = self._untrained()
+        if untrained:
+            raise InputError(
+                f"{', '.join(untrained)} was never trained and has no shift to infer with: call fit() first"
+            )
+        return self._residence.any_session(self._settings)
+
+    def _check_frozen(self, frozen: frozenset[str]) -> None:
+        untrained = [name for name in self._untrained() if name in frozen]
+        if untrained:
+            raise InputError(
+                f"frozen: {', '.join(untrained)} was never trained; train the whole network before freezing it"
+            )
+
+    def _untrained(self) -> list[str]:
+        """The layers whose shift before L1BN no step has chosen yet."""
+        suffix = ".pre_norm_site"
+        state = self._residence.state()
+        return [n.removesuffix(suffix) for n, a in state.items() if n.endswith(suffix) and not a.view(SITE)[0]["set"]]
+
+    def _check(self, dataset: Dataset | None, what: str) -> None:
+        if dataset is not None:
+            check_samples(dataset, self._graph, self._classes, what)

@@ -1,0 +1,120 @@
+"""Where a model's state lives: with the host, or in the arena of a device under a session that is made once and kept.
+
+A device has one arena, so one network at a time. Models that share a device take turns: who comes next, first has the
+state of who is there fetched. What the models do at the same time, from two threads or from a callback, is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.host.cursor import TrainingSettings
+from strop.runtime.device import Device
+from strop.runtime.errors import DeviceBusy, MemoryPlanError
+from strop.runtime.graph import NetworkGraph
+from strop.runtime.session import Session
+
+State = dict[str, NDArray[Any]]
+
+
+class _Seat:
+    """A device's place for one network."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.activity = ""
+        self.taken_by: ref[Residence] | None = None
+
+
+_SEATS: WeakKeyDictionary[Device, _Seat] = WeakKeyDictionary()
+_SEATS_LOCK = threading.Lock()
+
+
+class Residence:
+    """One network's state. The host's copy is the last that is known to be good; after a failure it is gone back to."""
+
+    def __init__(self, graph: NetworkGraph, state: State, device: Device) -> None:
+        self.graph, self.device = graph, device
+        self._host = {name: np.array(array) for name, array in state.items()}
+        self._session: Session | None = None
+        self._settings = TrainingSettings()
+        self._ahead = False  # whether the device's copy is newer than the host's
+        with _SEATS_LOCK:
+            self._seat = _SEATS.setdefault(device, _Seat())
+
+    @contextmanager
+    def turn(self, activity: str) -> Iterator[None]:
+        """Have the device for `activity`, alone. Raises `DeviceBusy` if somebody is at it; waits for nobody."""
+        if not self._seat.lock.acquire(blocking=False):
+            raise DeviceBusy(
+                f"{activity} was asked for while {self._seat.activity} is under way on {self.device.name}: wait "
+                "until it returns; from within a callback it can never begin"
+            )
+        try:
+            self._seat.activity = activity
+            yield
+        finally:
+            self._seat.lock.release()
+
+    # Everything below is for who has the turn.
+    def session(self, settings: TrainingSettings) -> Session:
+        """Return a session made for `settings` with the state in it: the one at hand if it fits, else a new one.
+
+        Raises `MemoryPlanError`, `LimitError`, `InputError` as making a session does; the state is safe then.
+        """
+        if self._session is None or self._settings != settings:
+            self._leave()
+            self._evict_other()
+            session = Session(
+                self.graph, self.device, batch=settings.batch, hyper=settings.hyper, frozen=settings.frozen
+            )
+            session.load_state(self._host)
+            self._session, self._settings = session, settings
+            self._seat.taken_by = ref(self)
+        return self._session
+
+    def any_session(self, settings: TrainingSettings) -> Session:
+        """Return the session at hand, else one for `settings`, the mini-batch halved until it fits: for inference."""
+        if self._session is not None:
+            return self._session
+        batch = settings.batch
+        while True:
+            try:
+                return self.session(TrainingSettings(batch, settings.hyper))
+            except MemoryPlanError:
+                if batch <= 2:
+                    raise
+                batch //= 2
+
+    def will_change(self) -> None:
+        """Say that the device's copy is about to become newer than the host's, which `go_back` falls back to."""
+        self._ahead = True
+
+    def state(self) -> State:
+        """Return the state as it is now; the arrays are the residence's own: copy before writing."""
+        if self._ahead and self._session is not None:
+            self._host = self._session.state()
+            self._ahead = False
+        return self._host
+
+    def go_back(self) -> None:
+        """Forget what the device holds if it is newer: it stopped in the middle. The host's copy counts."""
+        if self._ahead:
+            self._session, self._ahead = None, False
+
+    def _leave(self) -> None:
+        self.state()
+        self._session = None
+
+    def _evict_other(self) -> None:
+        other = self._seat.taken_by() if self._seat.taken_by is not None else None
+        if other is not None and other is not self:
+            other._leave()
+        self._seat.taken_by = None
