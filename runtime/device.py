@@ -24,6 +24,7 @@ class Device(Protocol):
     description: str
     contract_version: int
     numerics_version: int
+    arenas: int  # how many arenas were taken so far: who holds an older one must not use it
 
     def allocate(self, nbytes: int) -> None:
         """Take one arena of zeros; an earlier one is gone. Raises `MemoryPlanError` if the device has no such room."""

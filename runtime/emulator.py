@@ -64,6 +64,7 @@ class EmulatorDevice:
         self.contract_version, self.numerics_version = version >> 16, version & 0xFFFF
         self.description = f"emulator: the kernel's C++ on {self.threads} thread(s), {self.instruction_set}"
         self._arena: NDArray[np.uint8] | None = None
+        self.arenas = 0
 
     def allocate(self, nbytes: int) -> None:
         """Take one arena of zeros, aligned as the contract says. Raises `MemoryPlanError`."""
@@ -79,6 +80,7 @@ class EmulatorDevice:
             ) from error
         start = -block.ctypes.data % C.ALIGN_BYTES
         self._arena = block[start : start + nbytes]
+        self.arenas += 1
 
     def write(self, offset: int, data: NDArray[Any]) -> None:
         """Copy the bytes of a C-contiguous array into the arena. Raises `InputError` where they do not fit."""

@@ -148,6 +148,7 @@ class Session:
         self._loaded: Program | None = None
         self._training = False
         device.allocate(self.memory.peak)
+        self._arena = device.arenas
 
     # -- state ----------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, NDArray[Any]]:
@@ -251,6 +252,7 @@ class Session:
         labels: NDArray[np.int32],
         rate: tuple[int, int],
     ) -> None:
+        self._check_arena()
         at = self._base.slots + index * self._slot_bytes
         head = np.zeros(1, SLOT)
         head["learning_rate_mantissa"], head["learning_rate_shift"] = rate
@@ -283,7 +285,14 @@ class Session:
         head = self.device.read(self._base.slots + index * self._slot_bytes, SLOT.itemsize).view(SLOT)[0]
         return StepResult(int(head["loss_sum"]), int(head["correct"]), int(head["samples"]))
 
+    def _check_arena(self) -> None:
+        if self.device.arenas != self._arena:
+            raise DeviceError(
+                f"another session took {self.device.name}'s memory, and this one's is gone: one session at a time"
+            )
+
     def _refuse_while_training(self, what: str) -> None:
+        self._check_arena()
         if self._training:
             raise DeviceError(f"{what} was asked for while train() is under way: finish or close its iterator first")
 

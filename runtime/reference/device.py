@@ -29,6 +29,7 @@ class ReferenceDevice:
 
     def __init__(self) -> None:
         self._memory: Arena | None = None
+        self.arenas = 0
 
     @property
     def _arena(self) -> Arena:
@@ -41,6 +42,7 @@ class ReferenceDevice:
         if not 0 < nbytes <= 2**32:
             raise MemoryPlanError(f"an arena of {nbytes} bytes; offsets are 32 bits: take 1 to {2**32}")
         self._memory = Arena(nbytes)
+        self.arenas += 1
 
     def write(self, offset: int, data: NDArray[Any]) -> None:
         """Copy the bytes of `data`, in C order, to `offset`. Raises `InputError` where they do not fit."""

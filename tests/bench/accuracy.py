@@ -49,8 +49,10 @@ def load_results(path: Path) -> list[dict[str, Any]]:
 
 
 def commit() -> str:
-    """Return the commit that is measured."""
-    command = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty"]
+    """Return the commit that last changed what is measured."""
+    folder = RESULTS.parent
+    measured = [str(folder.parents[1] / name) for name in ("hls", "runtime")] + [str(folder / "float_baseline.py")]
+    command = ["git", "-C", str(folder), "log", "-1", "--format=%h", "--", *measured]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -106,6 +108,7 @@ def main() -> None:
     path = RESULTS / "accuracy.jsonl"
     train, test = load_dataset("fashion-mnist", "train"), load_dataset("fashion-mnist", "test")
     data = (train.images, train.labels, test.images, test.labels)
+    measured = commit()  # what is loaded now, whatever is committed while this runs
     same = {"epochs": options.epochs, "schedule": options.schedule}
     wanted = {SHORT[name] for name in options.rows}
     for seed in options.seeds:
@@ -119,7 +122,7 @@ def main() -> None:
             else:
                 run = train_int8(lenet5(), *data, **settings, threads=options.threads)
             with path.open("a") as stream:
-                stream.write(json.dumps({"dataset": train.name, "commit": commit(), **run}) + "\n")
+                stream.write(json.dumps({"dataset": train.name, "commit": measured, **run}) + "\n")
     runs = [r for r in load_results(path) if r["epochs"] == options.epochs and r["schedule"] == options.schedule]
     print(table(runs))
     draw(runs, RESULTS / f"accuracy-{options.epochs}-epochs.png")

@@ -90,7 +90,8 @@ bool ReadGolden(const char *path, Golden &golden) {
     return false;
   }
   for (uint32_t i = 0; i < initial && reader.ok; ++i) golden.initial.push_back(ReadSegment(reader, golden.arena_bytes));
-  for (uint32_t i = 0; i < expected && reader.ok; ++i) golden.expected.push_back(ReadSegment(reader, golden.arena_bytes));
+  for (uint32_t i = 0; i < expected && reader.ok; ++i)
+    golden.expected.push_back(ReadSegment(reader, golden.arena_bytes));
   if (!reader.ok) std::fprintf(stderr, "%s: truncated or inconsistent\n", path);
   return reader.ok;
 }
