@@ -170,8 +170,7 @@
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
 #define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` and `source_exponent` count from the step's slot */
 #define STROP_FLAG_TARGET_IN_SLOT 0x002 /* `target` and `target_exponent` count from the step's slot */
-#define STROP_FLAG_FIXED \
-  0x004 /* use what training left (shift, statistics) and change nothing, where an opcode says so */
+#define STROP_FLAG_FIXED 0x004          /* use what training left (shift, statistics), as the opcode says */
 #define STROP_FLAG_LOGITS 0x008
 #define STROP_FLAG_BIAS 0x010
 #define STROP_FLAG_EXPONENT_PER_ROW 0x020

@@ -90,6 +90,7 @@ def _block_forward(step: Step, block: Block, value: Value, fixed: bool) -> Value
 
 
 def norm_fields(step: Step, block: Block, fixed: bool) -> dict[str, int]:
+    """Return the fields that L1BN's command has in both directions."""
     plane = step.out.plane(block.node.output)
     planes = dict.fromkeys(("source_plane", "source_2_plane", "source_3_plane", "target_plane"), plane)
     activation = C.ACTIVATION_RELU if block.relu else C.ACTIVATION_NONE

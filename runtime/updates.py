@@ -22,6 +22,7 @@ def _sgd_fields(step: Step, fraction: int, weight_decay: float) -> dict[str, int
 
 
 def update_weights(step: Step, node: Node, per_channel: bool) -> None:
+    """Emit SGD on a layer's weights, and the int8 view that the next step uses."""
     flags = C.FLAG_EXPONENT_PER_ROW | C.FLAG_VIEW | (C.FLAG_VIEW_PER_ROW if per_channel else 0)
     fields = _sgd_fields(step, C.WEIGHT_FRACTION, step.hyper.weight_decay)
     fields |= {"flags": flags, **weight_rows(node)}
@@ -36,6 +37,7 @@ def update_weights(step: Step, node: Node, per_channel: bool) -> None:
 
 
 def update_vector(step: Step, layer: str, parameter: str, gradient: str, exponent: str) -> None:
+    """Emit SGD on a per-channel parameter: gamma, beta or bias."""
     count = step.layout.tensors[parameter].shape[0]
     fields = _sgd_fields(step, C.PARAMETER_FRACTION, 0.0) | {"rows": 1, "columns": count}
     fields |= step.state(master=parameter, momentum=f"{parameter}.momentum")

@@ -1,4 +1,4 @@
-"""Commands beyond the contract are refused alike by kernel and reference: before anything of them runs, naming the word."""
+"""Commands beyond the contract are refused alike by kernel and reference, before anything of them runs."""
 
 from __future__ import annotations
 
