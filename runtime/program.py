@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.runtime.contract import SLOT, STATUS_NAMES, C
+from strop.runtime.contract import COMMAND, SLOT, STATUS_NAMES, C
 from strop.runtime.errors import InputError, ProgramError
 from strop.runtime.planner import Placement, align
 
@@ -73,4 +73,8 @@ class Program:
             raise ProgramError(
                 f"{where}: this layer was never trained, so it has no shift to infer with; train it first"
             )
+        if status == C.STATUS_BAD_COMMAND:
+            fields = COMMAND.names or ()  # words, up to the reserved ones at the end
+            field = fields[min(int(report["detail"]), len(fields) - 1)]
+            raise ProgramError(f"{where}: the command's field {field!r} is beyond its limit; this is a fault of strop")
         raise ProgramError(f"{where}: the kernel stopped with {STATUS_NAMES.get(status, status)}")

@@ -6,10 +6,12 @@ workspace that the planner shares out. While the device trains on one slot the h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from strop.runtime.planner import align
 from strop.runtime.program import LARGEST_ARENA, ArenaBase, Program
 from strop.runtime.state import StateLayout
 
+_TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a device at a time, whoever asks
 SLOTS = 2
 LEAST_INFERENCE_BATCH = 128
 
@@ -147,8 +150,10 @@ class Session:
         self._programs: dict[tuple[str, int], Program] = {}
         self._loaded: Program | None = None
         self._training = False
-        device.allocate(self.memory.peak)
-        self._arena = device.arenas
+        self._turn = _TURNS.setdefault(device, Lock())
+        with self._turn:  # a step that another session has under way ends first
+            device.allocate(self.memory.peak)
+            self._arena = device.arenas
 
     # -- state ----------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, NDArray[Any]]:
@@ -167,7 +172,7 @@ class Session:
         self._run(self._program("views", 1), 0)
 
     # -- training -------------------------------------------------------------------------------------------------
-    def train(self, batches: Iterable[Minibatch]) -> Iterator[StepResult]:
+    def train(self, batches: Iterable[Minibatch]) -> Generator[StepResult, None, None]:
         """Train on mini-batches of 2 to `batch` samples; yield each step's result, in order.
 
         Two slots: the next mini-batch is prepared and written while the device trains on the one before. A mini-batch
@@ -227,8 +232,9 @@ class Session:
 
     # -- the device -----------------------------------------------------------------------------------------------
     def close(self) -> None:
-        """Close the device."""
-        self.device.close()
+        """Close the device, after the step under way if there is one."""
+        with self._turn:
+            self.device.close()
 
     def _program(self, kind: str, batch: int) -> Program:
         key = (kind, batch)
@@ -266,6 +272,11 @@ class Session:
         return self._run(program, index)
 
     def _run(self, program: Program, index: int) -> StepResult:
+        with self._turn:
+            self._check_arena()
+            return self._run_in_turn(program, index)
+
+    def _run_in_turn(self, program: Program, index: int) -> StepResult:
         if self._loaded is not program:
             self.device.write(self._base.commands, program.commands)
             self._loaded = program

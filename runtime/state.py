@@ -118,7 +118,7 @@ class StateLayout:
                     f"{name} is {array.dtype}{list(array.shape)}, expected {tensor.dtype}{list(tensor.shape)}"
                 )
             if name.endswith("_site"):
-                site = array.view(SITE)[0]
+                site = np.ascontiguousarray(array).view(SITE)[0]
                 if not (0 <= site["next"] <= MAX_SHIFT and 0 <= site["used"] <= MAX_SHIFT and site["set"] in (0, 1)):
                     raise CheckpointMismatch(f"{name} holds {array.tolist()}; a shift is 0 to {MAX_SHIFT}")
             elif tensor.dtype == np.int32 and array.size and int(array.min()) == -(2**31):
