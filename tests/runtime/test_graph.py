@@ -138,11 +138,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], type[NetworkError], str]] = {
     "a kernel that is no pair": ((Conv2d(4, 3), L1BN(), *HEAD), NetworkError, "layer conv1: kernel is 3; it must be"),  # type: ignore[arg-type]
     "a stride of one number": ((*BLOCK, MaxPool2d(stride=(2,)), *HEAD), NetworkError, "layer pool1: stride is (2,)"),  # type: ignore[arg-type]
     "half a channel": ((Conv2d(4.5), L1BN(), *HEAD), NetworkError, "layer conv1: channels is 4.5; it must be"),  # type: ignore[arg-type]
-    "features of numpy": (
-        (GlobalAveragePool(), Linear(np.int64(3))),  # type: ignore[arg-type]
-        NetworkError,
-        "layer fc1: features is",
-    ),
+    "features of numpy": ((*HEAD[:1], Linear(np.int64(3))), NetworkError, "layer fc1: features is "),
 }
 
 

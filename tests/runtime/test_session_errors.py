@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -104,12 +104,13 @@ def test_nothing_else_runs_while_training_is_under_way(device: Device) -> None:
     session = opened(device)
     iterator = session.train(minibatches(SMALL, BATCH, 4))
     next(iterator)
-    for name, use in {
+    uses: dict[str, Callable[[], object]] = {
         "state": session.state,
         "load_state": lambda: session.load_state(first_state(SMALL)),
         "inference": lambda: session.logits(IMAGES),
         "train": lambda: next(session.train([])),
-    }.items():
+    }
+    for name, use in uses.items():
         with pytest.raises(DeviceError, match=f"^{name} was asked for while .* finish or close its iterator first"):
             use()
     assert len(list(iterator)) == 3
