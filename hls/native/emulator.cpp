@@ -105,7 +105,9 @@ void strop_emulator_run(strop_emulator *emulator, uint8_t *arena, uint32_t progr
                         uint32_t slots, uint32_t slot_stride, uint32_t slot_count, uint32_t first_slot,
                         uint32_t report) {
   const strop::StartRegisters start = {program, commands, steps, slots, slot_stride, slot_count, first_slot, report};
+  if (emulator->pool) emulator->pool->Begin();
   strop::RunProgram(emulator->machine, reinterpret_cast<int8_t *>(arena), reinterpret_cast<int32_t *>(arena), start);
+  if (emulator->pool) emulator->pool->End();
 }
 
 }  // extern "C"

@@ -4,64 +4,78 @@ namespace strop {
 namespace native {
 namespace {
 
-// Operations follow each other within microseconds, so a thread looks around for a while before it sleeps.
-constexpr int kSpins = 2000;
+constexpr uint32_t kSpinsBeforeYield = 4096;
 
-inline void Pause() {
+// One look that found nothing; now and then the processor is offered to others.
+inline void Idle(uint32_t &spins) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+  if (++spins % kSpinsBeforeYield == 0) std::this_thread::yield();
 }
 
 }  // namespace
 
 ThreadPool::ThreadPool(uint32_t threads) {
-  for (uint32_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Work(i); });
+  for (uint32_t i = 1; i < threads; ++i) workers_.emplace_back([this] { Work(); });
 }
 
 ThreadPool::~ThreadPool() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
-    ++round_;
   }
-  start_.notify_all();
+  wake_.notify_all();
   for (std::thread &worker : workers_) worker.join();
 }
 
-void ThreadPool::Run(void (*function)(void *, uint32_t), void *context, uint32_t count) {
+void ThreadPool::Begin() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    function_ = function;
-    context_ = context;
-    count_ = count;
-    left_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-    round_.fetch_add(1, std::memory_order_release);
+    active_ = true;
   }
-  start_.notify_all();
-  function(context, 0);
-  for (int spin = 0; spin < kSpins; ++spin) {
-    if (left_.load(std::memory_order_acquire) == 0) return;
-    Pause();
-  }
-  std::unique_lock<std::mutex> lock(mutex_);
-  done_.wait(lock, [this] { return left_.load(std::memory_order_acquire) == 0; });
+  wake_.notify_all();
 }
 
-void ThreadPool::Work(uint32_t index) {
-  uint64_t seen = 0;
+void ThreadPool::End() { active_ = false; }
+
+// Claim a share of the present round and run it. False if none was left.
+bool ThreadPool::RunOneShare() {
+  uint64_t seen = shares_.load(std::memory_order_acquire);
   for (;;) {
-    for (int spin = 0; spin < kSpins && round_.load(std::memory_order_acquire) == seen; ++spin) Pause();
-    if (round_.load(std::memory_order_acquire) == seen) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      start_.wait(lock, [this, seen] { return round_.load(std::memory_order_acquire) != seen; });
+    const uint32_t next = seen & 0xFFFF;
+    const uint32_t count = (seen >> 16) & 0xFFFF;
+    if (next >= count) return false;
+    if (shares_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      function_(context_, next);
+      done_.fetch_add(1, std::memory_order_release);
+      return true;
     }
-    seen = round_.load(std::memory_order_acquire);
-    if (stop_) return;
-    if (index < count_) function_(context_, index);
-    if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      done_.notify_one();
+  }
+}
+
+void ThreadPool::Run(void (*function)(void *, uint32_t), void *context, uint32_t count) {
+  function_ = function;
+  context_ = context;
+  done_.store(0, std::memory_order_relaxed);
+  const uint64_t round = (shares_.load(std::memory_order_relaxed) >> 32) + 1;
+  shares_.store((round << 32) | (uint64_t{count} << 16), std::memory_order_release);
+  while (RunOneShare()) {
+  }
+  uint32_t spins = 0;
+  while (done_.load(std::memory_order_acquire) < count) Idle(spins);
+}
+
+void ThreadPool::Work() {
+  uint32_t spins = 0;
+  while (!stop_) {
+    if (RunOneShare()) {
+      spins = 0;
+    } else if (active_) {
+      Idle(spins);
+    } else {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [this] { return active_ || stop_; });
     }
   }
 }

@@ -1,4 +1,7 @@
 // A fixed set of threads that run one function together and meet again: fork and join, hundreds of times a training step.
+//
+// Shares are claimed, not assigned: a thread that the operating system has put aside is not waited for, because the others take
+// what it has not begun. During a program the workers look for work without sleeping; between programs they sleep.
 #ifndef STROP_NATIVE_THREAD_POOL_HPP
 #define STROP_NATIVE_THREAD_POOL_HPP
 
@@ -20,22 +23,27 @@ class ThreadPool {
   ThreadPool(const ThreadPool &) = delete;
   ThreadPool &operator=(const ThreadPool &) = delete;
 
-  // function(context, i) for i in [0, count), i = 0 on the caller's thread; returns when all are done.
+  // Around a program: wake the workers, and let them sleep again.
+  void Begin();
+  void End();
+
+  // function(context, i) once for each i in [0, count), on any thread; returns when all are done. count < 65536.
   void Run(void (*function)(void *, uint32_t), void *context, uint32_t count);
 
  private:
-  void Work(uint32_t index);
+  void Work();
+  bool RunOneShare();
 
   std::vector<std::thread> workers_;
+  // What a claimed share runs. Written before a round is published, read after a claim: never both at once.
   void (*function_)(void *, uint32_t) = nullptr;
   void *context_ = nullptr;
-  uint32_t count_ = 0;
-  std::atomic<uint64_t> round_{0};
-  std::atomic<uint32_t> left_{0};
+  std::atomic<uint64_t> shares_{0};  // round (32 bits), count (16), next unclaimed (16)
+  std::atomic<uint32_t> done_{0};
+  std::atomic<bool> active_{false};
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
-  std::condition_variable start_;
-  std::condition_variable done_;
+  std::condition_variable wake_;
 };
 
 }  // namespace native
