@@ -28,6 +28,16 @@ class TrainingSettings:
         """Return plain data for a manifest."""
         return {"batch": self.batch, **asdict(self.hyper), "frozen": sorted(self.frozen)}
 
+    def described(self) -> dict[str, Any]:
+        """Return, for people, `to_dict` with what fixed point makes of the momentum beside what was asked for."""
+        words = self.to_dict()
+        return {
+            "batch": words.pop("batch"),
+            "momentum": words.pop("momentum"),
+            "effective_momentum": self.hyper.effective_momentum,
+            **words,
+        }
+
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> TrainingSettings:
         """Return the settings that `to_dict` described; raises KeyError, TypeError or ValueError on anything else."""
@@ -114,7 +124,7 @@ class FitCursor:
     def hyperparameters(self) -> dict[str, Any]:
         """Return, as plain data, what the fit does: nothing in it is "auto"."""
         return {
-            **self.settings.to_dict(),
+            **self.settings.described(),
             "learning_rate": self.learning_rate,
             "schedule": schedule_to_dict(self.schedule),
             "seed": self.seed,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from strop.runtime.errors import InputError
 
+MAX_MOMENTUM = 255 / 256  # beyond, 256 * (1 - momentum) would round towards 0: a momentum of 1, which never forgets
+
 
 def mantissa_and_shift(value: float, what: str = "value") -> tuple[int, int]:
     """Return (m, k) with value ~ m * 2^-k and 128 <= m <= 255; (0, 0) for 0. 0.1 is (205, 11).
@@ -36,8 +38,9 @@ def batch_mantissa_and_shift(batch: int) -> tuple[int, int]:
 class Hyperparameters:
     """What a training program is compiled with. The learning rate is not here: each mini-batch carries its own.
 
-    momentum: in [0, 1]; kept as 256 * (1 - momentum), rounded. weight_decay: on weights, not on gamma, beta or bias.
-    per_channel_weights: an exponent for each output channel of the int8 weights (before L1BN), else one a layer.
+    momentum: 0 to 255/256; kept as 256 * (1 - momentum), rounded: `effective_momentum` is what that amounts to.
+    weight_decay: on weights, not on gamma, beta or bias. per_channel_weights: an exponent for each output channel of
+    the int8 weights (before L1BN), else one a layer.
     """
 
     momentum: float = 0.9
@@ -45,11 +48,19 @@ class Hyperparameters:
     per_channel_weights: bool = True
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.momentum <= 1.0:
-            raise InputError(f"momentum is {self.momentum}; allowed: 0 to 1")
+        if not 0.0 <= self.momentum <= MAX_MOMENTUM:
+            raise InputError(
+                f"momentum is {self.momentum}; allowed: 0 to {MAX_MOMENTUM} (255/256): it is kept as "
+                "256 * (1 - momentum), a whole number from 256 down to 1"
+            )
         mantissa_and_shift(self.weight_decay, "weight_decay")
 
     @property
     def momentum_decay(self) -> int:
         """256 * (1 - momentum), rounded."""
         return round(256 * (1.0 - self.momentum))
+
+    @property
+    def effective_momentum(self) -> float:
+        """The momentum that training has: 0.9 is 230/256 = 0.8984375."""
+        return 1.0 - self.momentum_decay / 256

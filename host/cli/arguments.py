@@ -106,7 +106,7 @@ def add_training(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
         choices=("constant", "step", "paper", "cosine"),
         help=f"of the learning rate (default: {defaults.schedule})",
     )
-    group.add_argument("--momentum", type=real, metavar="M", help=f"0 to 1 (default: {defaults.momentum})")
+    group.add_argument("--momentum", type=real, metavar="M", help=f"0 to 0.996 (default: {defaults.momentum})")
     group.add_argument(
         "--weight-decay", type=real, metavar="W", help=f"on weights (default: {defaults.weight_decay:g})"
     )

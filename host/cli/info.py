@@ -107,7 +107,7 @@ def _checkpoint(path: Path, found: Checkpoint) -> dict[str, Any]:
         "classes": found.classes,
         "digest": state_digest(found.state),
         **{name: manifest[name] for name in ("format_version", "numerics_version", "strop_version")},
-        "settings": found.settings.to_dict(),
+        "settings": found.settings.described(),
         "fit": None
         if cursor is None
         else {"data": str(cursor.dataset), "done": cursor.done, **cursor.hyperparameters()},

@@ -73,6 +73,12 @@ def test_auto_learning_rate_goes_with_the_minibatch() -> None:
     assert "learning_rate" in cursor.reasons and cursor.hyperparameters()["learning_rate"] == 0.025
 
 
+def test_what_fixed_point_makes_of_the_momentum_is_told() -> None:
+    """Protects experiments: 0.9 is trained with as 230/256, and the record says both."""
+    words = plan(momentum=0.9).hyperparameters()
+    assert (words["momentum"], words["effective_momentum"]) == (0.9, 230 / 256)
+
+
 def test_numpy_numbers_become_plain_ones() -> None:
     """Protects the manifest: numbers from arrays can be written as JSON."""
     cursor = plan(batch=np.int64(16), seed=np.uint8(3), learning_rate=np.float32(0.5), steps=np.int32(2))

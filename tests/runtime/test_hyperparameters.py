@@ -75,18 +75,22 @@ def test_the_mean_over_a_mini_batch(batch: int) -> None:
         assert round(2 ** (shift - 1) / batch) < 2**14
 
 
-@pytest.mark.parametrize(("momentum", "decay"), [(0.9, 26), (0.0, 256), (1.0, 0), (0.99, 3)])
+@pytest.mark.parametrize(("momentum", "decay"), [(0.9, 26), (0.0, 256), (255 / 256, 1), (0.99, 3)])
 def test_momentum(momentum: float, decay: int) -> None:
-    """Protects the momentum's form: 256 * (1 - momentum), rounded."""
-    assert Hyperparameters(momentum=momentum).momentum_decay == decay
+    """Protects the momentum's form: 256 * (1 - momentum), rounded; and that what it became is told."""
+    hyper = Hyperparameters(momentum=momentum)
+    assert hyper.momentum_decay == decay
+    assert hyper.effective_momentum == (256 - decay) / 256 and abs(hyper.effective_momentum - momentum) <= 1 / 512
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"momentum": -0.01}, "momentum is -0.01; allowed: 0 to 1"),
-        ({"momentum": 1.01}, "momentum is 1.01; allowed: 0 to 1"),
-        ({"momentum": math.nan}, "momentum is nan; allowed: 0 to 1"),
+        ({"momentum": -0.01}, "momentum is -0.01; allowed: 0 to 0.996"),
+        ({"momentum": 1.01}, "momentum is 1.01; allowed: 0 to 0.996"),
+        ({"momentum": 1.0}, "momentum is 1.0; allowed: 0 to 0.996"),
+        ({"momentum": 0.999}, r"momentum is 0.999; allowed: 0 to 0.99609375 \(255/256\)"),  # would never forget
+        ({"momentum": math.nan}, "momentum is nan; allowed: 0 to 0.996"),
         ({"weight_decay": -1e-4}, "weight_decay is -0.0001; allowed: 0"),
         ({"weight_decay": math.inf}, "weight_decay is inf; allowed: 0"),
     ],

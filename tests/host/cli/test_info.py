@@ -45,6 +45,8 @@ def test_a_checkpoint(cli, tiny_checkpoint):
     held = found["checkpoint"]
     assert (held["steps"], held["numerics_version"], held["classes"]) == (12, 1, ["left", "right", "both"])
     assert held["settings"]["batch"] == 10 and held["fit"]["done"] == held["fit"]["steps"] == 12
+    momenta = [held[part]["effective_momentum"] for part in ("settings", "fit")]
+    assert momenta == [230 / 256] * 2, "what fixed point makes of 0.9"
     people = cli("info", tiny_checkpoint).out
     for word in ("12 of 12 steps, finished", held["digest"], "left, right, both", "numerics 1", "momentum 0.9"):
         assert word in people
