@@ -200,6 +200,8 @@ class Model:
         "paper" (from 1/3, from 2/3), "cosine" (to a hundredth), or an object of strop.host.schedules. frozen: layers
         ("conv1") that stay as they are.
 
+        Every fit starts from momenta of zero, as a new optimizer does; `resume` and `partial_fit` go on with them.
+
         checkpoint: a file that is written every `checkpoint_every` steps (without it, at the end of each epoch) and at
         the end. on_step is called with a `Progress` after each step, on_epoch with an `EpochRecord`; what they raise,
         and Ctrl-C, ends the fit once the steps under way are done and the checkpoint is written; `resume` then goes on
@@ -344,15 +346,16 @@ class Model:
 
         if checkpoint is not None:
             check_destination(checkpoint)
-        run = FitRun(
-            *(self._residence, cursor, dataset, validation, earlier),
-            on_step=on_step,
-            on_epoch=on_epoch,
-            commit=commit,
-            save=None if checkpoint is None else save,
-        )
         try:
-            run.run()
+            if cursor.done == 0:  # a new fit, or one that was interrupted before its first step
+                self._residence.forget_momenta(cursor.settings)
+            FitRun(
+                *(self._residence, cursor, dataset, validation, earlier),
+                on_step=on_step,
+                on_epoch=on_epoch,
+                commit=commit,
+                save=None if checkpoint is None else save,
+            ).run()
         except BaseException:
             self._residence.go_back()
             raise

@@ -21,6 +21,8 @@ from strop.runtime.errors import DeviceBusy, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.session import Session
 
+MOMENTUM = ".momentum"  # how the names of such arrays end (runtime/state.py)
+
 State = dict[str, NDArray[Any]]
 
 
@@ -92,6 +94,14 @@ class Residence:
                 if batch <= 2:
                     raise
                 batch //= 2
+
+    def forget_momenta(self, settings: TrainingSettings) -> None:
+        """Make every momentum zero on the device, under the session for `settings`; the host's copy stays as it is."""
+        session, state = self.session(settings), self.state()
+        momenta = {name: np.zeros_like(a) for name, a in state.items() if name.endswith(MOMENTUM) and a.any()}
+        if momenta:
+            self.will_change()
+            session.load_state({**state, **momenta})
 
     def will_change(self) -> None:
         """Say that the device's copy is about to become newer than the host's, which `go_back` falls back to."""

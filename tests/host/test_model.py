@@ -12,7 +12,7 @@ import pytest
 from strop.host import Model, load_dataset
 from strop.host.models import initial_state
 from strop.runtime.device import open_device
-from strop.runtime.errors import CheckpointMismatch, InputError
+from strop.runtime.errors import CheckpointMismatch, DeviceError, InputError
 from tiny_models import CLASSES, tiny_dataset, tiny_graph, tiny_model
 
 DATA = tiny_dataset(100)
@@ -78,6 +78,39 @@ def test_save_and_load(model: Model, tmp_path: Path) -> None:
         Model.load(tmp_path / "file", graph=tiny_graph(9))
 
 
+def without_momenta(state: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a state in which nothing is under way."""
+    return {name: np.zeros_like(a) if name.endswith(".momentum") else a.copy() for name, a in state.items()}
+
+
+def test_a_new_fit_starts_from_zero_momenta(model: Model) -> None:
+    """Protects what a fit means: a second one is one of a model with the first one's weights, not its impetus."""
+    words: dict[str, Any] = {"epochs": 1, "batch": 16, "seed": 4}
+    start = model.state()
+    with (
+        Model(model.graph, without_momenta(start), classes=CLASSES, device="emulator", threads=1) as cleared,
+        Model(model.graph, start, classes=CLASSES, device="emulator", threads=1) as loaded,
+    ):
+        assert cleared.digest() != loaded.digest() == model.digest(), "there was something to forget"
+        for fitted in (cleared, loaded, model):
+            fitted.fit(DATA, **words)
+        assert model.digest() == loaded.digest() == cleared.digest()
+
+
+def test_a_fit_that_fails_forgets_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the momenta of before: they are gone only once the new fit has trained."""
+    before = model.digest()
+
+    def fail(*_: object) -> None:
+        raise DeviceError("unplugged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model.device, "run", fail)
+        with pytest.raises(DeviceError, match="unplugged"):
+            model.fit(DATA, steps=2, batch=16)
+    assert model.digest() == before
+
+
 def test_partial_fit_is_the_split_that_it_says(model: Model) -> None:
     """Protects streaming: any number from 2 on, evenly split, momentum kept, the result that of all samples."""
     with tiny_model() as other:
@@ -117,7 +150,7 @@ def test_partial_fit_ends_what_could_be_resumed(model: Model) -> None:
 
 def test_frozen_layers_stay(model: Model) -> None:
     """Protects transfer: a frozen layer's arrays do not change, the others do, and partial_fit keeps to it."""
-    before = model.state()
+    before = without_momenta(model.state())
     model.fit(DATA, steps=4, batch=16, frozen=(name for name in ["conv1"]))
     model.partial_fit(DATA.images[:10], DATA.labels[:10])
     after = model.state()
