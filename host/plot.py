@@ -28,7 +28,7 @@ def plot_history(history: History, path: str | Path) -> Path:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise InputError(f"plots need matplotlib ({error}): pip install 'strop[plot]'") from error
+        raise InputError(f"plots need matplotlib ({error}): pip install matplotlib") from error
     if Path(path).suffix.lower() != ".png":
         raise InputError(f"{path}: plots are PNG files; end the name in .png")
     reason = why_not_writable(path)

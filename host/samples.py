@@ -25,7 +25,13 @@ def check_samples(dataset: Dataset, graph: NetworkGraph, classes: tuple[str, ...
         )
     theirs = dataset.classes
     unnamed = theirs == numbered(len(theirs)) or classes == numbered(len(classes))
-    if len(theirs) > len(classes) or not (unnamed or theirs == classes[: len(theirs)]):
+    if len(theirs) > len(classes):
+        raise InputError(
+            f"{what} {dataset.name} has {len(theirs)} classes ({_listed(theirs)}), the network {len(classes)} "
+            f"({_listed(classes)}): strop cannot yet give a trained network more outputs, so leave out the samples of "
+            f"the others, or make a network for {len(theirs)} classes and train it"
+        )
+    if not (unnamed or theirs == classes[: len(theirs)]):
         raise InputError(
             f"{what} {dataset.name} has the classes {_listed(theirs)}; the model has {_listed(classes)}: labels must "
             "mean the same in both, so put them into the model's order"

@@ -95,5 +95,5 @@ def _targets(folder: Path, shift: str, output: Output) -> Targets:
     if can_plot():
         plot = check_plot(str(folder / "finetune.png"))
     else:
-        output.note("no plot: matplotlib is not installed (pip install 'strop[plot]')")
+        output.note("no plot: matplotlib is not installed (pip install matplotlib)")
     return Targets(check_output(str(folder / f"{name}.safetensors"), replace_with=None), plot)

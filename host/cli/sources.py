@@ -128,7 +128,7 @@ def check_plot(path: str | None) -> Path | None:
     if target.suffix.lower() != ".png":
         raise InputError(f"{path}: plots are PNG files; end the name in .png")
     if not can_plot():
-        raise InputError("--plot needs matplotlib: pip install 'strop[plot]', or leave --plot out")
+        raise InputError("--plot needs matplotlib: pip install matplotlib, or leave --plot out")
     return target
 
 

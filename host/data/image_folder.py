@@ -1,4 +1,4 @@
-"""Folders of images, one subfolder per class: folder/class_name/*.png. Needs Pillow (`pip install strop[images]`)."""
+"""Folders of images, one subfolder per class: folder/class_name/*.png. Needs Pillow (`pip install pillow`)."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _opened(path: Path) -> Iterator[Image]:
     try:
         from PIL import Image
     except ImportError as error:
-        raise DataError("reading images needs Pillow; install it with `pip install strop[images]`") from error
+        raise DataError("reading images needs Pillow; pip install pillow") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -60,4 +60,4 @@ def test_without_pillow(cli, tiny_checkpoint, tmp_path, monkeypatch):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "x.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
     ran = cli("predict", tiny_checkpoint, "x.png")
-    assert ran.code == 4 and "pip install strop[images]" in ran.err
+    assert ran.code == 4 and "pip install pillow" in ran.err
