@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from strop.host.answers import Evaluation, Prediction
+from strop.host.checked import class_count, data_set, device_of, file_path, layer_names, pixels, real, whole
 from strop.host.checkpoint import Checkpoint, check_destination, read_checkpoint, state_digest, write_checkpoint
 from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.fit import FitRun, OnEpoch, OnStep
 from strop.host.history import History
-from strop.host.models import build_model, initial_state
+from strop.host.models import MODELS, build_model, initial_state
 from strop.host.plan_fit import Auto, FitRequest, plan_fit
 from strop.host.residence import Residence
 from strop.host.samples import check_samples, numbered
 from strop.host.schedules import Schedule
 from strop.runtime.contract import SITE
-from strop.runtime.device import Device, open_device
+from strop.runtime.device import Device
 from strop.runtime.errors import InputError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.session import MemoryReport, Minibatch, Session, StepResult, plan_memory
@@ -59,7 +60,7 @@ class Model:
         if isinstance(classes, str) or not len(set(self._classes)) == len(self._classes) == graph.classes:
             raise InputError(f"classes are {classes!r}; {graph.name} needs {graph.classes} different names")
         self._owns_device = isinstance(device, str)
-        self._device: Device = open_device(device, threads) if isinstance(device, str) else device
+        self._device = device_of(device, threads)
         self._residence = Residence(graph, state, self._device)
         self._settings = TrainingSettings()
         self._steps = steps
@@ -82,17 +83,20 @@ class Model:
         network: a name of the zoo (`strop.host.models.MODELS`), which needs `input` = (channels, height, width) and
         `classes` (their names, or how many); or a `NetworkGraph`, where both may be left out.
         """
+        seed = whole("seed", seed, 0)
+        named = None if classes is None else class_count(classes)
         if isinstance(network, str):
-            if input is None or classes is None:
+            if input is None or named is None:
                 raise InputError(f"Model.create({network!r}) needs input=(channels, height, width) and classes=")
-            network = build_model(network, input, classes if isinstance(classes, int) else len(classes))
-        count = network.classes if classes is None else classes if isinstance(classes, int) else len(classes)
-        if input not in (None, network.input) or count != network.classes:
+            network = build_model(network, input, named)
+        if not isinstance(network, NetworkGraph):
+            raise InputError(f"network is {network!r}; pass a NetworkGraph or one of {', '.join(MODELS)}")
+        if input not in (None, network.input) or named not in (None, network.classes):
             raise InputError(
                 f"{network.name} takes images of {network.input} and has {network.classes} classes; input={input} and "
                 f"classes={classes!r} differ from that: leave them out"
             )
-        names = None if isinstance(classes, int) else classes
+        names = tuple(classes) if isinstance(classes, (tuple, list)) else None
         return cls(network, initial_state(network, seed), classes=names, device=device, threads=threads)
 
     @classmethod
@@ -108,7 +112,7 @@ class Model:
 
         Raises `CheckpointError` (no checkpoint), `CheckpointCorrupt` (damaged; names the tensor), `CheckpointMismatch`.
         """
-        found = read_checkpoint(path, graph)
+        found = read_checkpoint(file_path(path), graph)
         model = cls(found.graph, found.state, classes=found.classes, device=device, threads=threads, steps=found.steps)
         model._settings, model._cursor, model._history = found.settings, found.cursor, found.history
         return model
@@ -119,7 +123,7 @@ class Model:
         Raises `CheckpointError` where that is not possible; a file that was there is intact then.
         """
         with self._residence.turn("save"):
-            return write_checkpoint(path, self._checkpoint())
+            return write_checkpoint(file_path(path), self._checkpoint())
 
     # -- what it is -----------------------------------------------------------------------------------------------
     @property
@@ -208,11 +212,10 @@ class Model:
         with the same next bytes. A second Ctrl-C ends it at once. Raises InputError, MemoryPlanError, CheckpointError,
         DeviceError.
         """
-        self._check(dataset, "the data set")
-        self._check(validation, "the validation set")
+        checkpoint = self._check_fit(dataset, validation, checkpoint)
         if checkpoint is None and checkpoint_every is not None:
             raise InputError(f"checkpoint_every={checkpoint_every} without checkpoint=: name the file to write")
-        names = frozen if isinstance(frozen, str) else tuple(frozen)
+        names = layer_names(frozen)  # read once: it may be an iterator
         request = FitRequest(
             epochs, steps, batch, learning_rate, schedule, momentum, weight_decay, names, seed, checkpoint_every
         )
@@ -239,8 +242,7 @@ class Model:
             raise InputError(
                 "there is no fit to go on with: none was started, or partial_fit has trained past it; call fit()"
             )
-        self._check(dataset, "the data set")
-        self._check(validation, "the validation set")
+        checkpoint = self._check_fit(dataset, validation, checkpoint)
         cursor.dataset.check(dataset)
         with self._residence.turn("resume"):
             return self._run(cursor, self._history, dataset, validation, checkpoint, on_step, on_epoch)
@@ -251,18 +253,18 @@ class Model:
         They are split evenly in mini-batches not larger than the last fit's (128 before the first), whose momentum,
         weight decay and frozen layers hold on. An interrupted fit cannot be resumed afterwards.
         """
-        samples = Dataset.from_arrays(np.asarray(images), labels, classes=self._classes, layout="NCHW")
+        samples = Dataset.from_arrays(pixels(images), labels, classes=self._classes, layout="NCHW")
         self._check(samples, "partial_fit's samples")
         if len(samples) < 2:
             raise InputError("partial_fit was given 1 sample; batch normalization needs at least 2")
         settings = replace(
             self._settings, batch=max(4, self._settings.batch)
         )  # so that no part of a split has 1 sample
+        rate = real("learning_rate", learning_rate)
         parts = -(-len(samples) // settings.batch)
         edges = [len(samples) * part // parts for part in range(parts + 1)]
         minibatches = (
-            Minibatch(samples.images[a:b], samples.labels[a:b], float(learning_rate))
-            for a, b in zip(edges, edges[1:], strict=False)
+            Minibatch(samples.images[a:b], samples.labels[a:b], rate) for a, b in zip(edges, edges[1:], strict=False)
         )
         with self._residence.turn("partial_fit"):
             self._check_frozen(settings.frozen)
@@ -289,7 +291,7 @@ class Model:
     def predict(self, images: NDArray[np.uint8]) -> Prediction:
         """Return what the model makes of images uint8 [n, C, H, W]. Changes nothing. Raises as `evaluate`."""
         with self._residence.turn("predict"):
-            logits = self._for_inference().logits(np.asarray(images))
+            logits = self._for_inference().logits(pixels(images))
         return Prediction.of(logits)
 
     # -- the device -----------------------------------------------------------------------------------------------
@@ -387,6 +389,12 @@ class Model:
         state = self._residence.state()
         return [n.removesuffix(suffix) for n, a in state.items() if n.endswith(suffix) and not a.view(SITE)[0]["set"]]
 
-    def _check(self, dataset: Dataset | None, what: str) -> None:
-        if dataset is not None:
-            check_samples(dataset, self._graph, self._classes, what)
+    def _check(self, dataset: Dataset, what: str) -> None:
+        check_samples(data_set(dataset, what), self._graph, self._classes, what)
+
+    def _check_fit(self, dataset: Dataset, validation: Dataset | None, checkpoint: str | Path | None) -> Path | None:
+        """Refuse what no fit can be run with; return where its checkpoint goes."""
+        self._check(dataset, "the data set")
+        if validation is not None:
+            self._check(validation, "the validation set")
+        return None if checkpoint is None else file_path(checkpoint)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from strop.host.checked import layer_names, real, whole
 from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings, mark
 from strop.host.data.dataset import Dataset
 from strop.host.schedules import Schedule, schedule_named, schedule_to_dict
@@ -50,16 +51,20 @@ def plan_fit(
     cursor = FitCursor(
         settings=TrainingSettings(
             batch,
-            replace(hyper, momentum=float(request.momentum), weight_decay=float(request.weight_decay)),
-            _frozen(request.frozen),
+            replace(
+                hyper,
+                momentum=real("momentum", request.momentum),
+                weight_decay=real("weight_decay", request.weight_decay),
+            ),
+            layer_names(request.frozen),
         ),
         learning_rate=_learning_rate(request.learning_rate, batch, reasons),
         schedule=schedule,
-        seed=_whole("seed", request.seed, 0),
+        seed=whole("seed", request.seed, 0),
         steps=_steps(request, steps_per_epoch),
         steps_per_epoch=steps_per_epoch,
         dataset=mark(dataset),
-        checkpoint_every=None if every is None else _whole("checkpoint_every", every, 1),
+        checkpoint_every=None if every is None else whole("checkpoint_every", every, 1),
         requested=_words(request, schedule),
         reasons=reasons,
     )
@@ -72,7 +77,7 @@ def _batch(asked: int | Auto, samples: int, largest_auto: int, reasons: dict[str
     if samples < 2:
         raise InputError(f"a data set of {samples} sample; batch normalization needs at least 2")
     if asked != "auto":
-        batch = _whole("batch", asked, 2)
+        batch = whole("batch", asked, 2)
         if batch > C.MAX_BATCH:
             raise InputError(f"batch is {batch}; allowed: 2 to {C.MAX_BATCH}")
         if batch > samples:
@@ -94,8 +99,9 @@ def _learning_rate(asked: float | Auto, batch: int, reasons: dict[str, str]) -> 
     if asked != "auto":
         if isinstance(asked, str):
             raise InputError(f'learning_rate is {asked!r}; it is a number or "auto"')
-        mantissa_and_shift(float(asked), "learning_rate")
-        return float(asked)
+        rate = real("learning_rate", asked)
+        mantissa_and_shift(rate, "learning_rate")
+        return rate
     rate = AUTO_LEARNING_RATE * min(1.0, batch / DEFAULT_BATCH)
     reasons["learning_rate"] = f"{AUTO_LEARNING_RATE} at mini-batches of {DEFAULT_BATCH}, in proportion below"
     return rate
@@ -105,21 +111,8 @@ def _steps(request: FitRequest, steps_per_epoch: int) -> int:
     if request.steps is not None:
         if request.epochs is not None:
             raise InputError(f"epochs={request.epochs} and steps={request.steps} were both given; pass one of them")
-        return _whole("steps", request.steps, 1)
-    return steps_per_epoch * _whole("epochs", 1 if request.epochs is None else request.epochs, 1)
-
-
-def _frozen(names: Iterable[str]) -> frozenset[str]:
-    if isinstance(names, str):
-        raise InputError(f'frozen is the single string {names!r}; pass a list of layer names, as ["{names}"]')
-    return frozenset(names)
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    """Return an integer (numpy's too) of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        raise InputError(f"{name} is {value!r}; it is a whole number, at least {least}")
-    return int(value)
+        return whole("steps", request.steps, 1)
+    return steps_per_epoch * whole("epochs", 1 if request.epochs is None else request.epochs, 1)
 
 
 def _words(request: FitRequest, schedule: Schedule) -> dict[str, Any]:

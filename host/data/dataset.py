@@ -156,7 +156,10 @@ def _check_labels(labels: NDArray[Any], count: int, class_count: int) -> None:
 
 
 def _label_numbers(labels: ArrayLike) -> NDArray[Any]:
-    numbers = np.asarray(labels)
+    try:
+        numbers = np.asarray(labels)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"labels must be integers [count]: {error}") from error
     if numbers.ndim == 2 and numbers.shape[1] == 1:
         numbers = numbers[:, 0]
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":

@@ -227,6 +227,30 @@ def test_what_was_never_trained_is_not_asked() -> None:
         lambda model: model.partial_fit(DATA.images[:4] / 255.0, DATA.labels[:4]),
         lambda model: model.partial_fit(DATA.images[:4], DATA.labels[:4], learning_rate=-1.0),
         lambda model: Model(model.graph, model.state(), device="abacus"),
+        lambda model: Model(model.graph, model.state(), device=5),
+        lambda model: Model(model.graph, model.state(), device=None),
+        lambda model: Model(model.graph, model.state(), threads="a"),
+        lambda model: Model(model.graph, model.state(), device="reference", threads=10**30),
+        lambda model: Model(model.graph, model.state(), threads=10**30),
+        lambda model: Model(model.graph, model.state(), threads=0),
+        lambda model: Model.create(model.graph, seed=-1),
+        lambda model: Model.create(model.graph, seed=None),
+        lambda model: Model.create(model.graph, classes=2.5),
+        lambda model: Model.create(5),
+        lambda model: Model.load(None),
+        lambda model: model.save(None),
+        lambda model: model.fit(DATA, momentum=None),
+        lambda model: model.fit(DATA, momentum=0.999),
+        lambda model: model.fit(DATA, weight_decay="0"),
+        lambda model: model.fit(DATA, learning_rate=None),
+        lambda model: model.fit(DATA, frozen=None),
+        lambda model: model.fit(DATA, frozen=[1]),
+        lambda model: model.fit(DATA, validation=(DATA.images, DATA.labels)),
+        lambda model: model.fit(DATA, checkpoint=5),
+        lambda model: model.predict([[1], [2, 3]]),
+        lambda model: model.partial_fit([[1], [2, 3]], [0, 1]),
+        lambda model: model.partial_fit(DATA.images[:2], [0, [1]]),
+        lambda model: model.partial_fit(DATA.images[:2], [0, 1], learning_rate=None),
     ],
 )
 def test_what_is_not_acceptable_changes_nothing(call: Any, model: Model) -> None:
@@ -235,6 +259,17 @@ def test_what_is_not_acceptable_changes_nothing(call: Any, model: Model) -> None
     with pytest.raises(InputError):
         call(model)
     assert (model.digest(), model.steps, model.cursor, model.history) == before
+
+
+def test_what_is_expected_is_told(model: Model) -> None:
+    """Protects newcomers: for the likely mistakes the message says what to pass instead."""
+    for ask in (lambda: model.fit((DATA.images, DATA.labels)), lambda: model.evaluate(None)):  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"expected a Dataset: make one by Dataset.from_arrays\(images, labels\)"):
+            ask()
+    with pytest.raises(InputError, match=r"uint8 \[n, channels, height, width\], got int64 \[\]"):
+        model.predict(5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="pass a string or a pathlib.Path"):
+        Model.load(None)  # type: ignore[arg-type]
 
 
 def test_a_device_that_was_passed_in_stays_open() -> None:
