@@ -35,8 +35,10 @@
 #define STROP_MAX_STRIDE 4        /* padding is smaller than the kernel */
 #define STROP_MAX_POOL_PLANE 4096 /* H*W that global average pooling takes */
 #define STROP_MAX_CLASSES 4096
-#define STROP_MAX_REDUCTION 132104 /* m, and C/groups*R*S: the longest sum that provably fits int32 (NUMERICS.md 1.9) */
+#define STROP_MAX_REDUCTION \
+  132104 /* m, C/groups*R*S, K/groups*R*S: the longest sum that provably fits int32 (NUMERICS.md 1.9) */
 #define STROP_MAX_COMMANDS 4096
+#define STROP_MAX_EXPONENT 8  /* of an L1BN output */
 #define STROP_MAX_STEPS 65536 /* mini-batches in one start */
 
 /* ---- constants of the arithmetic (NUMERICS.md) -------------------------------------------------------------------- */
@@ -71,7 +73,7 @@
 #define STROP_REG_SLOT_COUNT 0x50
 #define STROP_REG_FIRST_SLOT 0x58 /* step i uses slot (FIRST_SLOT + i) mod SLOT_COUNT */
 #define STROP_REG_REPORT 0x60     /* arena offset of a strop_report */
-#define STROP_REG_VERSION 0x68    /* read: contract version << 16 | numerics version */
+#define STROP_REG_VERSION 0x68 /* read after a start, STEPS = 0 suffices: contract version << 16 | numerics version */
 
 /* ---- status words ------------------------------------------------------------------------------------------------ */
 #define STROP_STATUS_OK 0
@@ -233,7 +235,7 @@ typedef struct strop_command {
   uint32_t statistics;    /* strop_channel_statistics [K] */
   uint32_t grad_gamma;
   uint32_t grad_beta;
-  int32_t exponent; /* of the L1BN output (NUMERICS: ey), 0 to 8 */
+  int32_t exponent; /* of the L1BN output (NUMERICS: ey) */
   int32_t activation_slope;
   /* loss; offsets count from the slot */
   uint32_t labels;

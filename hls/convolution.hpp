@@ -42,7 +42,7 @@ inline Product InputGradientProduct(const strop_command &c) {
 
 inline uint32_t Blocks(uint32_t items, uint32_t size) { return (items + size - 1) / size; }
 
-inline uint32_t ChannelsPerChunk(const Product &p) { return p.taps >= kTileDepth ? 1 : kTileDepth / p.taps; }
+inline uint32_t ChannelsPerChunk(const Product &p) { return kTileDepth / p.taps; }
 
 // A tile: rows `first_row`.. of group `group`, depth channels `first_channel`.., depth padded with zeros to whole groups.
 inline void LoadWeights(Lane &lane, const int8_t *dram, const Product &p, uint32_t group, uint32_t first_row,
@@ -173,7 +173,6 @@ inline uint64_t ProductWork(const Product &p) {
 // CONV_FORWARD: 1.3 steps 1 and 2; for the last layer, logits.
 inline uint32_t ConvForward(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
   const Product product = ForwardProduct(c);
-  if (!FitsOnChip(product.raster)) return STROP_STATUS_BAD_COMMAND;
   const int32_t source_exponent = ReadWord(words, c.source_exponent);
   if (c.flags & STROP_FLAG_LOGITS) {
     const int32_t exponent = source_exponent + ReadWord(words, c.weight_exponent);
@@ -209,7 +208,6 @@ ConvForward_Exponent:
 // CONV_INPUT_GRADIENT: 1.7 step 6.
 inline uint32_t ConvInputGradient(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
   const Product product = InputGradientProduct(c);
-  if (!FitsOnChip(product.raster)) return STROP_STATUS_BAD_COMMAND;
   const uint32_t dither = NextDither(words, c.dither);
   const Site site = ReadSite(words, c.site);
   ClearCounters(machine);

@@ -1,4 +1,5 @@
-// Access to the arena. The kernel sees it through two ports: `dram` counts bytes, `words` counts 32-bit words.
+// Access to the arena. The kernel sees it through two ports: `dram` counts bytes, `words` counts 32-bit words. Within one operation a
+// value is written and read through the same port: int8 tensors through bytes, everything else through words.
 #ifndef STROP_DRAM_HPP
 #define STROP_DRAM_HPP
 

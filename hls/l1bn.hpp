@@ -36,7 +36,7 @@ inline ChannelStatistics MeasureChannel(Lane &lane, const int8_t *dram, uint32_t
 MeasureChannel_Sum:
   for (uint32_t at = 0; at < values; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-    const uint32_t count = values - at < kRow ? values - at : kRow;
+    const uint32_t count = Smaller(kRow, values - at);
     BurstRead(x, dram, source + at, count);
     sum += STROP_LEAF(lane, SumRow)(x, count);
   }
@@ -48,7 +48,7 @@ MeasureChannel_Sum:
 MeasureChannel_Deviation:
   for (uint32_t at = 0; at < values; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-    const uint32_t count = values - at < kRow ? values - at : kRow;
+    const uint32_t count = Smaller(kRow, values - at);
     if (!held) BurstRead(x, dram, source + at, count);
     STROP_LEAF(lane, CountAbove)(x, count, Threshold(mu), sum_above, above, equal);
   }
@@ -98,7 +98,7 @@ inline void L1bnForwardChannel(Lane &lane, int8_t *dram, int32_t *words, const s
 L1bnForward_Normalize:
   for (uint32_t at = 0; at < values; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-    const uint32_t count = values - at < kRow ? values - at : kRow;
+    const uint32_t count = Smaller(kRow, values - at);
     if (!held) BurstRead(lane.tiles.row[0], dram, source + at, count);
     STROP_LEAF(lane, NormalizeRow)(lane.tiles.row[0], lane.tiles.row[1], count, s.multiplier, constant, LowerClamp(c));
     BurstWrite(dram, c.target + k * c.target_plane + at, lane.tiles.row[1], count);
@@ -146,7 +146,7 @@ inline MeanTerms MeasureGradient(Lane &lane, const int8_t *dram, int32_t *words,
 MeasureGradient_Row:
   for (uint32_t at = 0; at < values; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-    const uint32_t count = values - at < kRow ? values - at : kRow;
+    const uint32_t count = Smaller(kRow, values - at);
     BurstRead(lane.tiles.row[0], dram, c.source + k * c.source_plane + at, count);
     BurstRead(lane.tiles.row[1], dram, c.source_2 + k * c.source_2_plane + at, count);
     BurstRead(lane.tiles.row[2], dram, c.source_3 + k * c.source_3_plane + at, count);
@@ -185,7 +185,7 @@ L1bnBackward_Channel:
   L1bnBackward_Row:
     for (uint32_t at = 0; at < values; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-      const uint32_t count = values - at < kRow ? values - at : kRow;
+      const uint32_t count = Smaller(kRow, values - at);
       if (!held) {
         int32_t unused_s1 = 0;
         int32_t unused_s2 = 0;

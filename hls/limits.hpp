@@ -1,5 +1,5 @@
-// Which commands the kernel refuses: the limits of contract.h, and divisors of 0. The host checks far more before it sends a program;
-// these are what keeps a wrong one from harming anything but its own results.
+// Which commands the kernel refuses: sizes beyond the limits of contract.h, or that contradict each other. On-chip memory and sums are
+// safe from any command. Offsets are not checked: the kernel does not know the arena's end, and trusts the host's memory plan.
 #ifndef STROP_LIMITS_HPP
 #define STROP_LIMITS_HPP
 
@@ -53,45 +53,63 @@ inline FieldsUsed FieldsOf(uint32_t opcode) {
   }
 }
 
-#define STROP_LIMIT(used, field, low, high)                                   \
-  if ((used) && (c.field < (low) || c.field > static_cast<uint32_t>(high))) { \
-    return static_cast<uint32_t>(offsetof(strop_command, field)) / 4;         \
-  }
+#define STROP_WORD_OF(field) (static_cast<uint32_t>(offsetof(strop_command, field)) / 4)
+#define STROP_LIMIT(used, field, low, high) \
+  if ((used) && (c.field < (low) || c.field > static_cast<uint32_t>(high))) return STROP_WORD_OF(field)
+#define STROP_REFUSE(condition, field) \
+  if (condition) return STROP_WORD_OF(field)
 
-// Index of the first word of the command that is not allowed, or kAllWithinLimits.
+// The last window must begin inside the padded map, as if the far padding were smaller than the kernel, too.
+inline bool WindowsLeaveMap(uint32_t out, uint32_t stride, uint32_t front, uint32_t in) {
+  return (out - 1) * stride >= in + front;
+}
+
+// Index of a word of the command that is not allowed, the first in the order below, or kAllWithinLimits.
 inline uint32_t WordBeyondLimit(const strop_command &c) {
   const FieldsUsed used = FieldsOf(c.opcode);
+  const uint32_t channels = c.opcode == STROP_OP_SOFTMAX_CROSS_ENTROPY ? STROP_MAX_CLASSES : STROP_MAX_CHANNELS;
+  STROP_REFUSE(c.flags & STROP_FLAG_TRANSPOSED, flags);
+  STROP_LIMIT(used.activation && c.activation != STROP_ACTIVATION_NONE, activation, STROP_ACTIVATION_RELU,
+              STROP_ACTIVATION_RELU);
+  STROP_LIMIT(used.batch, batch, 1, STROP_MAX_BATCH);
+  STROP_LIMIT(used.channels_in, channels_in, 1, STROP_MAX_CHANNELS);
+  STROP_LIMIT(used.channels_in, height_in, 1, STROP_MAX_SIDE);
+  STROP_LIMIT(used.channels_in, width_in, 1, STROP_MAX_SIDE);
+  STROP_LIMIT(used.channels_out, channels_out, 1, channels);
+  STROP_LIMIT(used.size_out, height_out, 1, STROP_MAX_SIDE);
+  STROP_LIMIT(used.size_out, width_out, 1, STROP_MAX_SIDE);
+  STROP_LIMIT(used.window, kernel_h, 1, STROP_MAX_KERNEL);
+  STROP_LIMIT(used.window, kernel_w, 1, STROP_MAX_KERNEL);
+  STROP_LIMIT(used.window, stride_h, 1, STROP_MAX_STRIDE);
+  STROP_LIMIT(used.window, stride_w, 1, STROP_MAX_STRIDE);
+  STROP_LIMIT(used.groups, groups, 1, STROP_MAX_CHANNELS);
+  STROP_LIMIT(used.groups, dilation_h, 1, 1);
+  STROP_LIMIT(used.groups, dilation_w, 1, 1);
+  STROP_REFUSE(used.activation && (c.exponent < 0 || c.exponent > STROP_MAX_EXPONENT), exponent);
+  STROP_LIMIT(used.rows, rows, 1, 0x7FFFFFFF);
+  STROP_LIMIT(used.rows, columns, 1, 0x7FFFFFFF);
+  // each word by itself is allowed; now what they say together
   const bool pools_all =
       c.opcode == STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD || c.opcode == STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD;
-  const uint32_t channels = c.opcode == STROP_OP_SOFTMAX_CROSS_ENTROPY ? STROP_MAX_CLASSES : STROP_MAX_CHANNELS;
-  const uint32_t side = pools_all && c.width_in >= 1 ? STROP_MAX_POOL_PLANE / c.width_in : STROP_MAX_SIDE;
-  if (c.flags & STROP_FLAG_TRANSPOSED) return static_cast<uint32_t>(offsetof(strop_command, flags)) / 4;
-  STROP_LIMIT(used.activation && c.activation != STROP_ACTIVATION_NONE, activation, STROP_ACTIVATION_RELU,
-              STROP_ACTIVATION_RELU)
-  STROP_LIMIT(used.batch, batch, 1, STROP_MAX_BATCH)
-  STROP_LIMIT(used.channels_in, channels_in, 1, STROP_MAX_CHANNELS)
-  STROP_LIMIT(used.channels_in, height_in, 1, side < STROP_MAX_SIDE ? side : STROP_MAX_SIDE)
-  STROP_LIMIT(used.channels_in, width_in, 1, STROP_MAX_SIDE)
-  STROP_LIMIT(used.channels_out, channels_out, 1, channels)
-  STROP_LIMIT(used.size_out, height_out, 1, STROP_MAX_SIDE)
-  STROP_LIMIT(used.size_out, width_out, 1, STROP_MAX_SIDE)
-  STROP_LIMIT(used.window, kernel_h, 1, STROP_MAX_KERNEL)
-  STROP_LIMIT(used.window, kernel_w, 1, STROP_MAX_KERNEL)
-  STROP_LIMIT(used.window, stride_h, 1, STROP_MAX_STRIDE)
-  STROP_LIMIT(used.window, stride_w, 1, STROP_MAX_STRIDE)
-  STROP_LIMIT(used.window && c.pad_top != 0, pad_top, 1, c.kernel_h - 1)
-  STROP_LIMIT(used.window && c.pad_left != 0, pad_left, 1, c.kernel_w - 1)
-  STROP_LIMIT(used.groups, groups, 1, STROP_MAX_CHANNELS)
-  if (used.groups && (c.channels_in % c.groups != 0 || c.channels_out % c.groups != 0)) {
-    return static_cast<uint32_t>(offsetof(strop_command, groups)) / 4;
-  }
-  STROP_LIMIT(used.groups, dilation_h, 1, 1)
-  STROP_LIMIT(used.groups, dilation_w, 1, 1)
-  STROP_LIMIT(used.rows, rows, 1, 0x7FFFFFFF)
-  STROP_LIMIT(used.rows, columns, 1, 0x7FFFFFFF)
+  STROP_REFUSE(pools_all && c.height_in * c.width_in > STROP_MAX_POOL_PLANE, height_in);
+  const bool borders = c.opcode == STROP_OP_INPUT;
+  STROP_REFUSE(borders && (c.pad_top > c.height_out || c.height_in > c.height_out - c.pad_top), pad_top);
+  STROP_REFUSE(borders && (c.pad_left > c.width_out || c.width_in > c.width_out - c.pad_left), pad_left);
+  STROP_REFUSE(used.window && c.pad_top >= c.kernel_h, pad_top);
+  STROP_REFUSE(used.window && c.pad_left >= c.kernel_w, pad_left);
+  STROP_REFUSE(used.window && WindowsLeaveMap(c.height_out, c.stride_h, c.pad_top, c.height_in), height_out);
+  STROP_REFUSE(used.window && WindowsLeaveMap(c.width_out, c.stride_w, c.pad_left, c.width_in), width_out);
+  STROP_REFUSE(used.groups && (c.channels_in % c.groups != 0 || c.channels_out % c.groups != 0), groups);
+  const bool sums_batch = used.groups || used.activation;
+  const uint64_t values = uint64_t{c.batch} * c.height_out * c.width_out;
+  STROP_REFUSE(sums_batch && values > STROP_MAX_REDUCTION, batch);
+  const uint64_t taps = uint64_t{c.kernel_h} * c.kernel_w;
+  STROP_REFUSE(used.groups && c.channels_in / c.groups * taps > STROP_MAX_REDUCTION, channels_in);
+  STROP_REFUSE(used.groups && c.channels_out / c.groups * taps > STROP_MAX_REDUCTION, channels_out);
   return kAllWithinLimits;
 }
 #undef STROP_LIMIT
+#undef STROP_REFUSE
 
 }  // namespace strop
 

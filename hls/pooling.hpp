@@ -1,4 +1,4 @@
-// Max pooling, global average pooling, and the reordering between maps and features (NUMERICS.md 1.3, 1.7, 1.10).
+// Max pooling and global average pooling (NUMERICS.md 1.3, 1.7, 1.10).
 #ifndef STROP_POOLING_HPP
 #define STROP_POOLING_HPP
 

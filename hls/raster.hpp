@@ -79,8 +79,6 @@ inline bool IsDense(const Raster &raster) {
          raster.image == raster.out_h * raster.out_w;
 }
 
-inline uint32_t Smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
 // Bytes that one phase needs on chip under a full tile, and the phases that the filter's taps use.
 inline uint32_t RasterSpan(const Raster &raster) {
   const uint32_t reach =
@@ -91,9 +89,19 @@ inline uint32_t RasterSpan(const Raster &raster) {
 inline uint32_t PhasesH(const Raster &raster) { return Smaller(raster.stride_h, raster.kernel_h); }
 inline uint32_t PhasesW(const Raster &raster) { return Smaller(raster.stride_w, raster.kernel_w); }
 
-inline bool FitsOnChip(const Raster &raster) {
-  return RasterSpan(raster) * PhasesH(raster) * PhasesW(raster) <= kPlaneBytes;
+// The widest raster within the limits, for each stride (contract.h; limits.hpp refuses windows that leave the map).
+constexpr uint32_t LargestRaster(uint32_t stride) {
+  return stride * stride *
+         ((kTileColumns +
+           (STROP_MAX_KERNEL - 1) / stride * ((STROP_MAX_SIDE + 2 * STROP_MAX_KERNEL) / stride + STROP_MAX_KERNEL) +
+           STROP_MAX_KERNEL + 2 * STROP_ALIGN_BYTES) /
+          STROP_ALIGN_BYTES * STROP_ALIGN_BYTES);
 }
+static_assert(LargestRaster(1) <= kPlaneBytes, "one channel's raster must fit kPlaneBytes at stride 1");
+static_assert(LargestRaster(2) <= kPlaneBytes, "one channel's raster must fit kPlaneBytes at stride 2");
+static_assert(LargestRaster(3) <= kPlaneBytes, "one channel's raster must fit kPlaneBytes at stride 3");
+static_assert(LargestRaster(4) <= kPlaneBytes, "one channel's raster must fit kPlaneBytes at stride 4");
+static_assert(STROP_MAX_STRIDE == 4, "a larger stride needs its own bound");
 
 // Where each tap begins in a channel's on-chip raster, in the filter's order or, for a turned filter, the opposite.
 struct TapOffsets {

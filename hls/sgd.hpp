@@ -30,7 +30,7 @@ SgdRows_Row:
   SgdRows_Part:
     for (uint32_t at = 0; at < c.columns; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-      const uint32_t count = c.columns - at < kRow ? c.columns - at : kRow;
+      const uint32_t count = Smaller(kRow, c.columns - at);
       const uint32_t offset = 4 * (row * c.columns + at);
       BurstReadWords(master, words, c.master + offset, count);
       BurstReadWords(momentum, words, c.momentum + offset, count);
@@ -54,7 +54,7 @@ MeasureRows_Row:
   MeasureRows_Part:
     for (uint32_t at = 0; at < c.columns; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-      const uint32_t count = c.columns - at < kRow ? c.columns - at : kRow;
+      const uint32_t count = Smaller(kRow, c.columns - at);
       BurstReadWords(lane.tiles.wide[0], words, c.master + 4 * (row * c.columns + at), count);
       const uint32_t seen = STROP_LEAF(lane, MaxAbs)(lane.tiles.wide[0], count);
       largest = seen > largest ? seen : largest;
@@ -73,7 +73,7 @@ ViewRows_Row:
   ViewRows_Part:
     for (uint32_t at = 0; at < c.columns; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-      const uint32_t count = c.columns - at < kRow ? c.columns - at : kRow;
+      const uint32_t count = Smaller(kRow, c.columns - at);
       BurstReadWords(lane.tiles.wide[0], words, c.master + 4 * (row * c.columns + at), count);
       STROP_LEAF(lane, ViewRow)(lane.tiles.wide[0], lane.tiles.row[0], count, shift);
       BurstWrite(dram, c.weights + row * c.columns + at, lane.tiles.row[0], count);

@@ -6,7 +6,7 @@
 
 namespace strop {
 
-constexpr uint32_t kGroup = 4;          // depth values that one MAC cycle sums for each output
+constexpr uint32_t kGroup = 4;          // depth values that one MAC cycle is written to sum for each output
 constexpr uint32_t kVector = 16;        // columns in one word of the B tile
 constexpr uint32_t kTileRows = 64;      // output channels (or C of an input gradient) held at once
 constexpr uint32_t kTileColumns = 256;  // raster positions (or filter taps of a weight gradient) held at once
@@ -23,13 +23,12 @@ static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL <= kTileDepth, "one filter's t
 
 // A[row][depth]: int8, depth innermost.
 using RowTile = int8_t[kTileRows][kTileDepth];
-// B[word of 16 columns][group of 4 depth][16 columns x 4 depth]: what the MAC array reads in one cycle is one word.
+// B[word of 16 columns][group of 4 depth][16 columns x 4 depth]: what the MAC array is written to read in one cycle is one word.
 using ColumnTile = int8_t[kTileColumns / kVector][kTileDepth / kGroup][kWord];
 using AccumulatorTile = int32_t[kTileRows][kTileColumns];
 
 struct Tiles {
   alignas(64) RowTile a;
-  alignas(64) int8_t slack[64];  // native twins write whole vectors, past the last row's end
   alignas(64) ColumnTile b;
   alignas(64) AccumulatorTile accumulator;
   alignas(64) int8_t planes[kPlanes * kPlaneBytes];

@@ -111,7 +111,7 @@ WeightGradientTiles_Chunk:
   }
 }
 
-// target[begin..end) = 0, in words.
+// This lane's share of `count` words from offset `at` becomes 0.
 inline void ClearWords(Lane &lane, int32_t *words, uint32_t at, uint32_t count) {
   const uint32_t last = lane.Last(count);
 ClearWords_Word:
@@ -143,7 +143,6 @@ BiasGradient_Channel:
 
 inline uint32_t ConvWeightGradient(Machine &machine, const int8_t *dram, int32_t *words, const strop_command &c) {
   const WeightGradient gradient = MakeWeightGradient(c);
-  if (!FitsOnChip(gradient.raster)) return STROP_STATUS_BAD_COMMAND;
   const uint32_t count = c.channels_out * gradient.columns;
   STROP_ON_LANES(machine, count, ClearWords(lane, words, c.target, count));
   const uint64_t work = uint64_t{c.channels_out} * gradient.columns * RasterCells(gradient.raster) / 16;

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from strop.runtime.contract import COMMAND, REPORT, C, Registers
 from strop.runtime.errors import DeviceError, DeviceUnavailable, InputError, MemoryPlanError
 
-INSTRUCTION_SETS = {"auto": 0, "portable": 1, "avx2": 2, "avx512-vnni": 3}
+# By the names of native/emulator.h, slowest first after "auto".
+INSTRUCTION_SETS = {
+    "auto": "STROP_ISA_AUTO",
+    "portable": "STROP_ISA_PORTABLE",
+    "avx2": "STROP_ISA_AVX2",
+    "avx512-vnni": "STROP_ISA_AVX512_VNNI",
+}
 
 
 def _kernel() -> Any:
@@ -35,7 +41,8 @@ def available_cores() -> int:
 def supported_instruction_sets() -> list[str]:
     """Return the instruction sets that the kernel was compiled for and this processor has, slowest first."""
     lib = _kernel().lib
-    return [name for name, number in INSTRUCTION_SETS.items() if number and lib.strop_emulator_supports(number)]
+    names = [name for name in INSTRUCTION_SETS if name != "auto"]
+    return [name for name in names if lib.strop_emulator_supports(getattr(lib, INSTRUCTION_SETS[name]))]
 
 
 class EmulatorDevice:
@@ -51,15 +58,23 @@ class EmulatorDevice:
             raise InputError(f"instruction set {instruction_set!r}; allowed: {', '.join(INSTRUCTION_SETS)}")
         kernel = _kernel()
         self._ffi, self._lib = kernel.ffi, kernel.lib
-        self.threads = threads or available_cores()
-        handle = self._lib.strop_emulator_open(self.threads, INSTRUCTION_SETS[instruction_set])
-        if handle == self._ffi.NULL:
+        most = int(self._lib.STROP_EMULATOR_MAX_THREADS)
+        self.threads = min(available_cores(), most) if threads is None else threads
+        if not 1 <= self.threads <= most:
+            raise InputError(f"threads is {threads}; allowed: 1 to {most}")
+        number = getattr(self._lib, INSTRUCTION_SETS[instruction_set])
+        if not self._lib.strop_emulator_supports(number):
             raise DeviceUnavailable(
                 f"this processor has no {instruction_set}; it has {', '.join(supported_instruction_sets())}"
             )
+        handle = self._lib.strop_emulator_open(self.threads, number)
+        if handle == self._ffi.NULL:
+            raise DeviceUnavailable(
+                f"the system gives no {self.threads} threads, or no memory for them; take fewer threads"
+            )
         self._handle: Any = self._ffi.gc(handle, self._lib.strop_emulator_close)
-        number = self._lib.strop_emulator_isa(handle)
-        self.instruction_set = next(name for name, value in INSTRUCTION_SETS.items() if value == number)
+        taken = self._lib.strop_emulator_isa(handle)
+        self.instruction_set = next(n for n, const in INSTRUCTION_SETS.items() if getattr(self._lib, const) == taken)
         version = int(self._lib.strop_emulator_version())
         self.contract_version, self.numerics_version = version >> 16, version & 0xFFFF
         self.description = f"emulator: the kernel's C++ on {self.threads} thread(s), {self.instruction_set}"
@@ -72,6 +87,10 @@ class EmulatorDevice:
             raise DeviceError("the emulator was closed; open another one")
         if not 0 < nbytes <= 2**32:
             raise MemoryPlanError(f"an arena of {nbytes} bytes; offsets are 32 bits: take 1 to {2**32}")
+        # the system promises more memory than it has; what exceeds the machine would end in a killed process
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if nbytes > physical:
+            raise MemoryPlanError(f"an arena of {nbytes} bytes; this machine has {physical}: take a smaller mini-batch")
         try:
             block = np.zeros(nbytes + C.ALIGN_BYTES, np.uint8)
         except MemoryError as error:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.runtime.compiler import compile_inference, compile_training, compile_views, largest_batch
-from strop.runtime.contract import COMMAND, REPORT, SLOT, Registers
+from strop.runtime.contract import COMMAND, REPORT, SLOT, C, Registers
 from strop.runtime.device import Device
 from strop.runtime.errors import DeviceError, InputError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
@@ -51,7 +51,7 @@ class StepResult:
     @property
     def loss(self) -> float:
         """Mean cross-entropy, nats."""
-        return self.loss_sum_q16 / 65536.0 / max(1, self.samples)
+        return self.loss_sum_q16 * 2.0**-C.LOSS_FRACTION / max(1, self.samples)
 
     @property
     def accuracy(self) -> float:

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <vector>
 
 extern "C" {
@@ -76,14 +77,15 @@ uint32_t strop_emulator_version(void) { return (STROP_CONTRACT_VERSION << 16) | 
 int strop_emulator_supports(uint32_t isa) { return strop::native::Supports(isa) ? 1 : 0; }
 
 strop_emulator *strop_emulator_open(uint32_t threads, uint32_t isa) {
-  if (isa >= STROP_ISA_COUNT || !strop::native::Supports(isa) || threads == 0) return nullptr;
+  if (isa >= STROP_ISA_COUNT || !strop::native::Supports(isa) || threads == 0 || threads > STROP_EMULATOR_MAX_THREADS) {
+    return nullptr;
+  }
   if (isa == STROP_ISA_AUTO) {
     isa = STROP_ISA_PORTABLE;
     for (uint32_t wider = STROP_ISA_PORTABLE; wider < STROP_ISA_COUNT; ++wider) {
       if (strop::native::Supports(wider)) isa = wider;
     }
   }
-  if (threads > strop::Machine::kMaxLanes) threads = strop::Machine::kMaxLanes;
   std::unique_ptr<strop_emulator> emulator(new strop_emulator());
   emulator->isa = isa;
   for (uint32_t i = 0; i < threads; ++i) {
@@ -92,14 +94,21 @@ strop_emulator *strop_emulator_open(uint32_t threads, uint32_t isa) {
     emulator->machine.lanes[i] = emulator->lanes.back().get();
   }
   emulator->machine.lane_count = threads;
-  if (threads > 1) emulator->pool.reset(new strop::native::ThreadPool(threads));
+  try {
+    if (threads > 1) emulator->pool.reset(new strop::native::ThreadPool(threads));
+  } catch (const std::system_error &) {
+    return nullptr;
+  }
   emulator->machine.pool = emulator->pool.get();
   return emulator.release();
 }
 
 uint32_t strop_emulator_isa(const strop_emulator *emulator) { return emulator->isa; }
 
-void strop_emulator_close(strop_emulator *emulator) { delete emulator; }
+void strop_emulator_close(strop_emulator *emulator) {
+  if (emulator->pool && emulator->pool->Inherited()) emulator->pool.release();
+  delete emulator;
+}
 
 void strop_emulator_run(strop_emulator *emulator, uint8_t *arena, uint32_t program, uint32_t commands, uint32_t steps,
                         uint32_t slots, uint32_t slot_stride, uint32_t slot_count, uint32_t first_slot,

@@ -11,6 +11,8 @@
 #define STROP_ISA_AVX512_VNNI 3
 #define STROP_ISA_COUNT 4
 
+#define STROP_EMULATOR_MAX_THREADS 64
+
 typedef struct strop_emulator strop_emulator;
 
 /* Versions that this library was compiled with: contract << 16 | numerics. */
@@ -19,7 +21,8 @@ uint32_t strop_emulator_version(void);
 /* 1 if this processor runs that instruction set. */
 int strop_emulator_supports(uint32_t isa);
 
-/* Open an emulator with `threads` threads (at least 1); NULL if the instruction set is not supported. */
+/* Open an emulator with 1 to STROP_EMULATOR_MAX_THREADS threads; NULL if the instruction set is not supported, or the
+ * system has no such number of threads or no memory for them. */
 strop_emulator *strop_emulator_open(uint32_t threads, uint32_t isa);
 uint32_t strop_emulator_isa(const strop_emulator *emulator);
 void strop_emulator_close(strop_emulator *emulator);

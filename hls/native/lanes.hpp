@@ -2,6 +2,7 @@
 #ifndef STROP_NATIVE_LANES_HPP
 #define STROP_NATIVE_LANES_HPP
 
+#include "emulator.h"
 #include "thread_pool.hpp"
 
 namespace strop {
@@ -9,7 +10,7 @@ namespace strop {
 struct Lane;
 
 struct Machine {
-  static constexpr uint32_t kMaxLanes = 64;
+  static constexpr uint32_t kMaxLanes = STROP_EMULATOR_MAX_THREADS;
   Lane *lanes[kMaxLanes];
   uint32_t lane_count;
   native::ThreadPool *pool;  // null: one lane, on the caller's thread

@@ -1,6 +1,6 @@
 // Twins of the leaf loops that move bytes, in 16-byte vectors. Included inside the namespace of an instruction set, so that each has
-// them compiled for itself; hence no include guard and no namespace here. What a twin writes past a stretch is written again by the
-// next one, or lies in the slack behind the row.
+// them compiled for itself; hence no include guard and no namespace here. Pooling rows are whole on-chip rows: the twins read and
+// write up to a vector past `count` there.
 
 inline __m128i Load16(const int8_t *from) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(from)); }
 

@@ -1,5 +1,7 @@
 #include "thread_pool.hpp"
 
+#include <unistd.h>
+
 namespace strop {
 namespace native {
 namespace {
@@ -16,11 +18,20 @@ inline void Idle(uint32_t &spins) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(uint32_t threads) {
-  for (uint32_t i = 1; i < threads; ++i) workers_.emplace_back([this] { Work(); });
+ThreadPool::ThreadPool(uint32_t threads) : process_(getpid()) {
+  try {
+    for (uint32_t i = 1; i < threads; ++i) workers_.emplace_back([this] { Work(); });
+  } catch (...) {
+    Stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+bool ThreadPool::Inherited() const { return getpid() != process_; }
+
+void ThreadPool::Stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;

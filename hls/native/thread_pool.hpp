@@ -5,6 +5,8 @@
 #ifndef STROP_NATIVE_THREAD_POOL_HPP
 #define STROP_NATIVE_THREAD_POOL_HPP
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -17,11 +19,14 @@ namespace native {
 
 class ThreadPool {
  public:
-  // `threads` in all; the caller of Run is one of them.
+  // `threads` in all; the caller of Run is one of them. Throws std::system_error where the system has no more.
   explicit ThreadPool(uint32_t threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool &) = delete;
   ThreadPool &operator=(const ThreadPool &) = delete;
+
+  // True in a forked child: the threads stayed in the parent, so whoever destroys this would wait for ever.
+  bool Inherited() const;
 
   // Around a program: wake the workers, and let them sleep again.
   void Begin();
@@ -32,9 +37,11 @@ class ThreadPool {
 
  private:
   void Work();
+  void Stop();
   bool RunOneShare();
 
   std::vector<std::thread> workers_;
+  const pid_t process_;
   // What a claimed share runs. Written before a round is published, read after a claim: never both at once.
   void (*function_)(void *, uint32_t) = nullptr;
   void *context_ = nullptr;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from strop.runtime.contract import COMMAND, C
@@ -25,7 +26,12 @@ _CONVOLUTION = {
     "dilation_h": (1, 1),
     "dilation_w": (1, 1),
 }
-_L1BN = {"activation": (C.ACTIVATION_NONE, C.ACTIVATION_RELU), **_BATCH, **_OUT}
+_L1BN = {
+    "activation": (C.ACTIVATION_NONE, C.ACTIVATION_RELU),
+    **_BATCH,
+    **_OUT,
+    "exponent": (0, C.MAX_EXPONENT),
+}
 _MAX_POOL = {**_BATCH, **_IN, **_OUT_SIZE, **_WINDOW}
 _MAP = {**_BATCH, **_IN}
 
@@ -50,23 +56,43 @@ _POOLS_WHOLE_MAP = (C.OP_GLOBAL_AVERAGE_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_B
 
 
 def word_beyond_limit(command: Any) -> int | None:
-    """Return the index of the first word that its opcode uses and the contract does not allow, or None."""
+    """Return the index of a word that its opcode uses and the contract does not allow, or None.
+
+    Words that are wrong by themselves come first, the lowest of them; then those that contradict others.
+    """
     if int(command["flags"]) & C.FLAG_TRANSPOSED:
         return _index("flags")
     allowed = _ALLOWED[int(command["opcode"])]
     wrong = [_index(name) for name, (low, high) in allowed.items() if not low <= int(command[name]) <= high]
+    if wrong:
+        return min(wrong)
+    for name, contradicts in _contradictions(command, allowed):
+        if contradicts:
+            return _index(name)
+    return None
+
+
+def _contradictions(command: Any, allowed: dict[str, tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+    """Yield words that may contradict others, and whether they do, in the order in which they are reported."""
+    c = {name: int(command[name]) for name in COMMAND.names or () if name != "reserved"}
+    opcode = c["opcode"]
+    yield "height_in", opcode in _POOLS_WHOLE_MAP and c["height_in"] * c["width_in"] > C.MAX_POOL_PLANE
+    axes = (("pad_top", "height_in", "height_out"), ("pad_left", "width_in", "width_out"))
+    for pad, size_in, size_out in axes:
+        yield pad, opcode == C.OP_INPUT and c[pad] + c[size_in] > c[size_out]
     if "kernel_h" in allowed:
-        for padding, kernel in (("pad_top", "kernel_h"), ("pad_left", "kernel_w")):
-            if int(command[padding]) >= max(1, int(command[kernel])):
-                wrong.append(_index(padding))
-    if "groups" in allowed and any(
-        int(command[channels]) % max(1, int(command["groups"])) for channels in ("channels_in", "channels_out")
-    ):
-        wrong.append(_index("groups"))
-    pools_whole_map = int(command["opcode"]) in _POOLS_WHOLE_MAP
-    if pools_whole_map and int(command["height_in"]) * int(command["width_in"]) > C.MAX_POOL_PLANE:
-        wrong.append(_index("height_in"))
-    return min(wrong, default=None)
+        yield "pad_top", c["pad_top"] >= c["kernel_h"]
+        yield "pad_left", c["pad_left"] >= c["kernel_w"]
+        for (pad, size_in, size_out), stride in zip(axes, ("stride_h", "stride_w"), strict=True):
+            yield size_out, (c[size_out] - 1) * c[stride] >= c[size_in] + c[pad]
+    if "groups" in allowed:
+        yield "groups", bool(c["channels_in"] % c["groups"] or c["channels_out"] % c["groups"])
+    if "groups" in allowed or "activation" in allowed:
+        yield "batch", c["batch"] * c["height_out"] * c["width_out"] > C.MAX_REDUCTION
+    if "groups" in allowed:
+        taps = c["kernel_h"] * c["kernel_w"]
+        yield "channels_in", c["channels_in"] // c["groups"] * taps > C.MAX_REDUCTION
+        yield "channels_out", c["channels_out"] // c["groups"] * taps > C.MAX_REDUCTION
 
 
 def _index(name: str) -> int:

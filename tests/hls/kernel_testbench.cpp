@@ -152,6 +152,7 @@ uint64_t RunEmulators(const Golden &golden, const char *path) {
       Arena arena(golden);
       const uint32_t *r = golden.registers;
       strop_emulator *emulator = strop_emulator_open(threads, isa);
+      if (emulator == nullptr) return 1;
       strop_emulator_run(emulator, reinterpret_cast<uint8_t *>(arena.bytes()), r[0], r[1], r[2], r[3], r[4], r[5], r[6],
                          r[7]);
       strop_emulator_close(emulator);

@@ -12,6 +12,6 @@ class KernelDouble:
     """The kernel's library with `replaced` in the place of its own functions."""
 
     def __init__(self, **replaced: Any) -> None:
-        own = {name: getattr(_kernel.lib, name) for name in dir(_kernel.lib) if name.startswith("strop_")}
+        own = {name: getattr(_kernel.lib, name) for name in dir(_kernel.lib) if name.lower().startswith("strop_")}
         self.ffi = _kernel.ffi
         self.lib = SimpleNamespace(**{**own, **replaced})

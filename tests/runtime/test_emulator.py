@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,10 +14,12 @@ import numpy as np
 import pytest
 
 from kernel_double import KernelDouble
-from strop.runtime import emulator
+from strop.runtime import _kernel, emulator
 from strop.runtime.contract import COMMAND, C, Registers
 from strop.runtime.emulator import INSTRUCTION_SETS, EmulatorDevice, available_cores, supported_instruction_sets
 from strop.runtime.errors import DeviceError, DeviceUnavailable, InputError, MemoryPlanError
+
+PORTABLE = _kernel.lib.STROP_ISA_PORTABLE
 
 GOOD = {"program": 0, "commands": 1, "steps": 1, "slots": 512, "slot_stride": 64, "slot_count": 2, "first_slot": 0}
 
@@ -60,7 +64,7 @@ def test_an_instruction_set_that_does_not_exist_is_refused() -> None:
 
 def test_an_instruction_set_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects from an illegal instruction: the error names what there is instead."""
-    library = KernelDouble(strop_emulator_supports=lambda isa: isa == INSTRUCTION_SETS["portable"])
+    library = KernelDouble(strop_emulator_supports=lambda isa: isa == PORTABLE)
     library.lib.strop_emulator_open = lambda threads, isa: library.ffi.NULL
     monkeypatch.setattr(emulator, "_kernel", lambda: library)
     with pytest.raises(DeviceUnavailable, match="this processor has no avx512-vnni; it has portable"):
@@ -170,3 +174,53 @@ def test_two_emulators_run_at_the_same_time() -> None:
     assert failed == []
     for device in devices:
         device.close()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 65, 1000])
+def test_thread_counts_that_the_emulator_does_not_take_are_refused(threads: int) -> None:
+    """Protects the description: what it says of threads is what runs."""
+    with pytest.raises(InputError, match="allowed: 1 to 64"):
+        EmulatorDevice(threads=threads)
+
+
+FORKED = """
+import os, sys
+from strop.host.models import initial_state, lenet5
+from strop.runtime import Session
+from strop.runtime.emulator import EmulatorDevice
+import numpy as np
+session = Session(lenet5(), EmulatorDevice(threads=3), batch=8)
+session.load_state(initial_state(session.graph, 0))
+child = os.fork()
+if child == 0:
+    session.load_state(initial_state(session.graph, 1))  # runs a program without the parent's threads
+    session.close()
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_can_use_and_close_the_emulator() -> None:
+    """Protects programs that fork (multiprocessing): the threads stay in the parent, and nothing waits for them."""
+    done = subprocess.run([sys.executable, "-c", FORKED], timeout=60, check=False)
+    assert done.returncode == 0
+
+
+STARVED = """
+import resource
+from strop.runtime.emulator import EmulatorDevice
+from strop.runtime.errors import DeviceUnavailable
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (48 << 20), used + (48 << 20)))
+try:
+    EmulatorDevice(threads=64)
+except DeviceUnavailable as error:
+    print(error)
+"""
+
+
+def test_threads_that_the_system_refuses_are_an_error_and_no_abort() -> None:
+    """Protects the process: where no thread can be started, the caller is told to take fewer."""
+    done = subprocess.run([sys.executable, "-c", STARVED], timeout=60, check=False, capture_output=True, text=True)
+    assert (done.returncode, "take fewer threads" in done.stdout) == (0, True), done.stderr

@@ -1,4 +1,4 @@
-"""Commands beyond the contract are refused alike by kernel and reference, before anything of them runs."""
+"""Sizes beyond the contract are refused alike by kernel and reference, before anything of the command runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ USED = {
     C.OP_SGD: ("rows", "columns"),
     C.OP_WEIGHT_VIEW: ("rows", "columns"),
 }
-POOLS_WHOLE_MAP = (C.OP_GLOBAL_AVERAGE_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD)
 MAY_BE_ZERO = ("activation", "pad_top", "pad_left")
 TOO_LARGE = 0x80000001
 
@@ -66,10 +65,40 @@ def test_a_field_beyond_its_limit_is_named(device: Device, opcode: int, field: s
     """Protects the machine from a wrong program: no division by 0, no byte written, and the word is named."""
     for value in (TOO_LARGE,) if field in MAY_BE_ZERO else (0, TOO_LARGE):
         report, changed = report_of(device, {**SMALL, "opcode": opcode, field: value})
-        # a map is too large to pool whole by its area: the first of the two sides is named
-        named = "height_in" if opcode in POOLS_WHOLE_MAP and (field, value) == ("width_in", TOO_LARGE) else field
-        assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields[named][1] // 4)
+        assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields[field][1] // 4)
         assert not changed
+
+
+CONTRADICTIONS = [
+    (C.OP_INPUT, {"pad_top": 1}, "pad_top"),
+    (C.OP_INPUT, {"pad_left": 1 << 22}, "pad_left"),
+    (C.OP_INPUT, {"height_in": 7}, "pad_top"),
+    (C.OP_CONV_FORWARD, {"kernel_w": 2, "pad_left": 2}, "pad_left"),
+    (C.OP_CONV_WEIGHT_GRADIENT, {"height_out": 7}, "height_out"),
+    (C.OP_MAX_POOL_FORWARD, {"width_out": 3, "stride_w": 3}, "width_out"),
+    (C.OP_L1BN_FORWARD, {"batch": 4096, "height_out": 1024, "width_out": 1024}, "batch"),  # m wraps to 0 in 32 bits
+    (C.OP_CONV_INPUT_GRADIENT, {"batch": 4096, "height_in": 33, "height_out": 33}, "batch"),
+    (C.OP_CONV_FORWARD, {"channels_in": 60000, "kernel_h": 5, "height_out": 2}, "channels_in"),
+    (C.OP_CONV_INPUT_GRADIENT, {"channels_out": 60000, "kernel_h": 5, "height_out": 2}, "channels_out"),
+]
+
+
+@pytest.mark.parametrize(("opcode", "fields", "named"), CONTRADICTIONS)
+def test_words_that_contradict_each_other_are_refused(
+    device: Device, opcode: int, fields: dict[str, int], named: str
+) -> None:
+    """Protects on-chip memory and int32 sums from sizes that are allowed one by one."""
+    report, changed = report_of(device, {**SMALL, "opcode": opcode, **fields})
+    assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields[named][1] // 4)
+    assert not changed
+
+
+@pytest.mark.parametrize("exponent", [-1, 9, -(2**31)])
+def test_an_output_exponent_beyond_its_range_is_refused(device: Device, exponent: int) -> None:
+    """Protects the shifts of L1BN's constants."""
+    report, changed = report_of(device, {**SMALL, "opcode": C.OP_L1BN_FORWARD, "exponent": exponent})
+    assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields["exponent"][1] // 4)
+    assert not changed
 
 
 @pytest.mark.parametrize("channels", ["channels_in", "channels_out"])

@@ -132,7 +132,7 @@ def test_any_network_trains_to_the_same_bytes(
     largest = min(11, largest_batch(graph))
     sizes = data.draw(st.lists(st.integers(2, largest), min_size=3, max_size=3))
     hyper = Hyperparameters(
-        momentum=data.draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
+        momentum=data.draw(st.sampled_from([0.0, 0.5, 0.9, 0.99])),
         weight_decay=data.draw(st.sampled_from([0.0, 0.0001, 0.1])),
         per_channel_weights=data.draw(st.booleans()),
     )
