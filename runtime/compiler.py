@@ -64,7 +64,7 @@ def compile_training(
             else "every layer is frozen, so nothing would be trained"
         )
         raise InputError(f"frozen: {what}; layers that can be frozen: {', '.join(names)}")
-    step = Step(graph, layout, batch, base, hyper)
+    step = Step(graph, layout, batch, hyper)
     emit_forward(step, frozen, infer=False)
     emit_backward(step, emit_loss(step, infer=False), frozen)
     return step.out.finish("train", step.slot, base, placed)
@@ -82,7 +82,7 @@ def compile_inference(
     `placed` and errors as in `compile_training`.
     """
     _check_batch(graph, batch, least=1)
-    step = Step(graph, layout, batch, base, Hyperparameters())
+    step = Step(graph, layout, batch, Hyperparameters())
     emit_forward(step, frozenset(step.blocks), infer=True)
     emit_loss(step, infer=True)
     return step.out.finish("infer", step.slot, base, placed)
@@ -90,6 +90,6 @@ def compile_inference(
 
 def compile_views(graph: NetworkGraph, layout: StateLayout, base: ArenaBase, hyper: Hyperparameters) -> Program:
     """Compile the making of all int8 weight views from the masters."""
-    step = Step(graph, layout, 1, base, hyper)
+    step = Step(graph, layout, 1, hyper)
     emit_views(step)
     return step.out.finish("views", step.slot, base)

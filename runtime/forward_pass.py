@@ -27,7 +27,6 @@ def emit_forward(step: Step, fixed: frozenset[str], infer: bool) -> Value:
             value = _reshape(step, C.OP_GLOBAL_AVERAGE_POOL_FORWARD, node, value, input_fields(node.input))
         elif isinstance(node.layer, Flatten) and node.input[1] * node.input[2] > 1:
             value = _reshape(step, C.OP_FLATTEN, node, value, input_fields(node.input))
-        step.outputs[node.name] = value
     return value
 
 

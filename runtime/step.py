@@ -9,7 +9,7 @@ import numpy as np
 from strop.runtime.emitter import Emitter
 from strop.runtime.graph import Conv2d, MaxPool2d, NetworkGraph, Node, Shape
 from strop.runtime.hyperparameters import Hyperparameters
-from strop.runtime.program import ArenaBase, SlotLayout
+from strop.runtime.program import SlotLayout
 from strop.runtime.state import StateLayout, blocks_of
 
 
@@ -25,15 +25,12 @@ class Value:
 class Step:
     """One step while it is compiled: the network, its state's layout, the commands so far, and what each layer read."""
 
-    def __init__(
-        self, graph: NetworkGraph, layout: StateLayout, batch: int, base: ArenaBase, hyper: Hyperparameters
-    ) -> None:
-        self.graph, self.layout, self.hyper, self.base = graph, layout, hyper, base
+    def __init__(self, graph: NetworkGraph, layout: StateLayout, batch: int, hyper: Hyperparameters) -> None:
+        self.graph, self.layout, self.hyper = graph, layout, hyper
         self.out = Emitter(graph.name, batch)
         self.slot = SlotLayout.of(batch, int(np.prod(graph.input)), graph.classes)
         self.blocks = {block.node.name: block for block in blocks_of(graph)}
         self.inputs: dict[str, Value] = {}
-        self.outputs: dict[str, Value] = {}
         self.dither = layout.offset("dither")
 
     def window(self, node: Node) -> dict[str, int]:

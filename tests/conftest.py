@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# The reference multiplies small matrices: BLAS threads only wait for each other there. Before numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
