@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,9 +23,10 @@ from numpy.typing import NDArray
 from strop.host.atomic_file import why_not_writable, write_atomically
 from strop.host.cursor import FitCursor, TrainingSettings
 from strop.host.history import History
+from strop.host.version import strop_version
 from strop.runtime.contract import C
-from strop.runtime.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch
-from strop.runtime.graph import NetworkGraph
+from strop.runtime.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch, LimitError, NetworkError
+from strop.runtime.graph import LAYER_KINDS, NetworkGraph
 from strop.runtime.state import StateLayout
 
 FORMAT_VERSION = 1
@@ -125,7 +125,7 @@ def _manifest(checkpoint: Checkpoint, arrays: Arrays) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "numerics_version": C.NUMERICS_VERSION,
         "contract_version": C.CONTRACT_VERSION,
-        "strop_version": _strop_version(),
+        "strop_version": strop_version(),
         "network": graph.to_dict(),
         "network_digest": graph.digest(),
         "classes": list(checkpoint.classes),
@@ -139,13 +139,6 @@ def _manifest(checkpoint: Checkpoint, arrays: Arrays) -> dict[str, Any]:
             for name, array in arrays.items()
         },
     }
-
-
-def _strop_version() -> str:
-    try:
-        return version("strop")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _read_header(file: BinaryIO, path: str | Path) -> tuple[dict[str, Any], int]:
@@ -203,13 +196,11 @@ def _read_body(
     path: str | Path,
 ) -> Checkpoint:
     try:
-        graph = NetworkGraph.from_dict(manifest["network"])
-        if graph.digest() != manifest["network_digest"]:
-            raise ValueError("the network does not match its digest")
+        graph = _read_network(manifest, path)
         if expected is not None and expected.digest() != graph.digest():
             raise CheckpointMismatch(
-                f"{path} holds {_name(graph)}, but {_name(expected)} was asked for: load it without naming a network, "
-                "or take another checkpoint"
+                f"{path} holds {_name(graph)}, but {_name(expected)} was asked for: take a checkpoint of that network, "
+                "or go on with the network that the file holds"
             )
         tensors: dict[str, Any] = manifest["tensors"]
         damaged = sorted((header.keys() - {"__metadata__"}) ^ tensors.keys())
@@ -224,9 +215,30 @@ def _read_body(
         if state_digest(state) != manifest["state_digest"]:
             raise CheckpointCorrupt(f"{path}: the state does not match its digest; take an earlier checkpoint")
         StateLayout(graph).check(state)
-        return _assemble(graph, state, arrays, manifest)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise CheckpointCorrupt(f"{path}: the manifest is not one that strop writes: {error!r}") from error
+        return _assemble(graph, state, arrays, manifest, path)
+    except KeyError as error:
+        raise CheckpointCorrupt(f"{path}: the manifest is not one that strop writes: it lacks {error}") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CheckpointCorrupt(f"{path}: the manifest is not one that strop writes: {error}") from error
+
+
+def _read_network(manifest: dict[str, Any], path: str | Path) -> NetworkGraph:
+    unknown = [layer["kind"] for layer in manifest["network"]["layers"] if layer["kind"] not in LAYER_KINDS]
+    wrote = f"load it with the strop that wrote it ({manifest.get('strop_version')}), or train again"
+    if unknown:
+        raise CheckpointMismatch(
+            f"{path} holds a network with a layer of kind {unknown[0]!r}; this strop has {', '.join(LAYER_KINDS)}: "
+            f"{wrote}"
+        )
+    try:
+        graph = NetworkGraph.from_dict(manifest["network"])
+    except LimitError as error:
+        raise CheckpointMismatch(f"{path} holds a network beyond the limits of this strop: {error}: {wrote}") from error
+    except NetworkError as error:
+        raise CheckpointCorrupt(f"{path}: the manifest's network is none: {error}") from error
+    if graph.digest() != manifest["network_digest"]:
+        raise CheckpointCorrupt(f"{path}: the network does not match its digest; take an earlier checkpoint")
+    return graph
 
 
 def _name(graph: NetworkGraph) -> str:
@@ -258,7 +270,9 @@ def _read_tensor(
     return array
 
 
-def _assemble(graph: NetworkGraph, state: Arrays, arrays: Arrays, manifest: dict[str, Any]) -> Checkpoint:
+def _assemble(
+    graph: NetworkGraph, state: Arrays, arrays: Arrays, manifest: dict[str, Any], path: str | Path
+) -> Checkpoint:
     cursor = None if manifest["fit"] is None else FitCursor.from_dict(manifest["fit"])
     history = None
     if manifest["history"] is not None:
@@ -267,5 +281,25 @@ def _assemble(graph: NetworkGraph, state: Arrays, arrays: Arrays, manifest: dict
     classes = tuple(map(str, manifest["classes"]))
     if len(classes) != graph.classes or (cursor is not None and (history is None or len(history.steps) != cursor.done)):
         raise ValueError(f"{len(classes)} classes, or a history that does not reach the fit's cursor")
-    settings = TrainingSettings.from_dict(manifest["settings"])
-    return Checkpoint(graph, state, classes, int(manifest["steps"]), settings, cursor, history)
+    settings, steps = TrainingSettings.from_dict(manifest["settings"]), manifest["steps"]
+    if type(steps) is not int or steps < (0 if cursor is None else cursor.done):
+        raise CheckpointCorrupt(
+            f"{path}: steps is {steps!r} in the manifest; it counts all training steps, the fit's too"
+        )
+    _check_settings("settings", settings, graph, path)
+    if cursor is not None:
+        _check_settings("fit.settings", cursor.settings, graph, path)
+    return Checkpoint(graph, state, classes, steps, settings, cursor, history)
+
+
+def _check_settings(field: str, settings: TrainingSettings, graph: NetworkGraph, path: str | Path) -> None:
+    if not 2 <= settings.batch <= C.MAX_BATCH:
+        raise CheckpointCorrupt(
+            f"{path}: {field}.batch is {settings.batch} in the manifest; allowed: 2 to {C.MAX_BATCH}"
+        )
+    layers = [node.name for node in graph.weighted]
+    unknown = sorted(settings.frozen.difference(layers))
+    if unknown:
+        raise CheckpointCorrupt(
+            f"{path}: {field}.frozen names {unknown[0]!r} in the manifest; the network has {', '.join(layers)}"
+        )

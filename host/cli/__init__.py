@@ -6,12 +6,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 
 from strop.host.cli import demo, doctor, evaluate, finetune, info, predict, train
 from strop.host.cli.arguments import Parser
 from strop.host.cli.exit_codes import BROKEN_PIPE, UNEXPECTED, UsageError, exit_code_of
 from strop.host.cli.output import Output
+from strop.host.version import strop_version
 from strop.runtime.contract import C
 
 __all__ = ["main"]
@@ -56,11 +56,7 @@ def build_parser() -> Parser:
 
 def version() -> str:
     """Return the versions of strop, its contract and its numerics."""
-    try:
-        own = metadata.version("strop")
-    except metadata.PackageNotFoundError:  # imported from where it lies
-        own = "(not installed)"
-    return f"strop {own}, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}"
+    return f"strop {strop_version()}, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}"
 
 
 def _report(error: BaseException, output: Output) -> int:

@@ -28,6 +28,7 @@ from strop.host.checkpoint import (
 from strop.host.cursor import FitCursor, TrainingSettings, mark
 from strop.host.models import initial_state
 from strop.host.schedules import Cosine
+from strop.host.version import strop_version
 from strop.runtime.contract import C
 from strop.runtime.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch
 from strop.runtime.hyperparameters import Hyperparameters
@@ -95,6 +96,7 @@ def test_any_reader_of_safetensors_can_read_it(path: Path) -> None:
         manifest = json.loads(file.metadata()["strop.manifest"])
     assert manifest == read_manifest(path)
     assert manifest["numerics_version"] == C.NUMERICS_VERSION
+    assert manifest["strop_version"] == strop_version()
     assert manifest["state_digest"] == state_digest(CHECKPOINT.state)
     assert manifest["network_digest"] == tiny_graph().digest()
     weight = CHECKPOINT.state["conv1.weight"]
@@ -218,6 +220,42 @@ def test_manifests_that_strop_does_not_write_are_refused(path: Path) -> None:
         with_manifest(path, edit)
         with pytest.raises(CheckpointCorrupt):
             read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda m: m.update(steps=-5), "steps is -5"),
+        (lambda m: m.update(steps=2), "steps is 2"),  # its fit has trained 3
+        (lambda m: m.update(steps="7"), "steps is '7'"),
+        (lambda m: m["settings"].update(batch=-3), r"[^.]settings\.batch is -3"),
+        (lambda m: m["settings"].update(batch=1 << 30), r"[^.]settings\.batch is 1073741824"),
+        (lambda m: m["settings"].update(frozen=["nope"]), r"[^.]settings\.frozen names 'nope'.* conv1, fc1, fc2"),
+        (lambda m: m["fit"]["settings"].update(batch=1), r"fit\.settings\.batch is 1"),
+        (lambda m: m["fit"]["settings"].update(frozen=["bn1"]), r"fit\.settings\.frozen names 'bn1'"),
+        (lambda m: m["settings"].update(momentum=1.0), "momentum is 1.0; allowed"),
+        (lambda m: m.pop("steps"), "lacks 'steps'"),
+    ],
+)
+def test_fields_that_cannot_be_are_named(edit: Callable[[dict[str, Any]], object], message: str, path: Path) -> None:
+    """Protects a later fit from a strange failure: the file and the field are told when it is loaded."""
+    with_manifest(path, edit)
+    with pytest.raises(CheckpointCorrupt, match=f"tiny.safetensors.*{message}"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda n: n["layers"][2].update(kind="gelu"), "layer of kind 'gelu'; this strop has .*relu.*that wrote it"),
+        (lambda n: n["layers"][0].update(channels=1 << 20), "beyond the limits of this strop: tiny, layer conv1"),
+    ],
+)
+def test_networks_of_later_versions_are_no_damage(edit: Callable[[Any], object], message: str, path: Path) -> None:
+    """Protects who has two versions of strop: the file is whole, the other strop can load it."""
+    with_manifest(path, lambda m: edit(m["network"]))
+    with pytest.raises(CheckpointMismatch, match=message):
+        read_checkpoint(path)
 
 
 def test_other_versions_are_named(path: Path) -> None:
