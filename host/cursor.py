@@ -61,7 +61,7 @@ class DatasetMark:
         if (self.samples, self.digest) != (other.samples, other.digest):
             raise CheckpointMismatch(
                 f"this fit was started on {self}, but was given {other}: pass the same samples in the same order to go "
-                "on with it, or start another one with fit()"
+                "on with it, or start a new fit (in the shell: without --resume)"
             )
 
     def __str__(self) -> str:

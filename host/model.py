@@ -240,7 +240,8 @@ class Model:
         cursor = self._cursor
         if cursor is None:
             raise InputError(
-                "there is no fit to go on with: none was started, or partial_fit has trained past it; call fit()"
+                "there is no fit to go on with: none was started, or partial_fit has trained past it; start a new "
+                "fit (in the shell: without --resume)"
             )
         checkpoint = self._check_fit(dataset, validation, checkpoint)
         cursor.dataset.check(dataset)
@@ -296,7 +297,8 @@ class Model:
 
     # -- the device -----------------------------------------------------------------------------------------------
     def close(self) -> None:
-        """Close the device if the model opened it. The model cannot be used afterwards."""
+        """Close the device if the model opened it. The model cannot be used afterwards: `DeviceError`."""
+        self._residence.close()
         if self._owns_device:
             self._device.close()
 
@@ -371,9 +373,7 @@ class Model:
     def _for_inference(self) -> Session:
         untrained = self._untrained()
         if untrained:
-            raise InputError(
-                f"{', '.join(untrained)} was never trained and has no shift to infer with: call fit() first"
-            )
+            raise InputError(f"{', '.join(untrained)} was never trained and has no shift to infer with: train it first")
         return self._residence.any_session(self._settings)
 
     def _check_frozen(self, frozen: frozenset[str]) -> None:

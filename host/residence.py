@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from strop.host.cursor import TrainingSettings
 from strop.runtime.device import Device
-from strop.runtime.errors import DeviceBusy, MemoryPlanError
+from strop.runtime.errors import DeviceBusy, DeviceError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.session import Session
 
@@ -47,13 +47,19 @@ class Residence:
         self._host = {name: np.array(array) for name, array in state.items()}
         self._session: Session | None = None
         self._settings = TrainingSettings()
+        self._closed = False
         self._ahead = False  # whether the device's copy is newer than the host's
         with _SEATS_LOCK:
             self._seat = _SEATS.setdefault(device, _Seat())
 
     @contextmanager
     def turn(self, activity: str) -> Iterator[None]:
-        """Have the device for `activity`, alone. Raises `DeviceBusy` if somebody is at it; waits for nobody."""
+        """Have the device for `activity`, alone. Raises `DeviceBusy` if somebody is at it; waits for nobody.
+
+        Raises `DeviceError` after `close`.
+        """
+        if self._closed:
+            raise DeviceError(f"{activity} was asked of a model that was closed; load it again")
         if not self._seat.lock.acquire(blocking=False):
             raise DeviceBusy(
                 f"{activity} was asked for while {self._seat.activity} is under way on {self.device.name}: wait "
@@ -64,6 +70,10 @@ class Residence:
             yield
         finally:
             self._seat.lock.release()
+
+    def close(self) -> None:
+        """Have no turn any more; one that is under way goes on."""
+        self._closed = True
 
     # Everything below is for who has the turn.
     def session(self, settings: TrainingSettings) -> Session:

@@ -59,8 +59,8 @@ def check_claim(where: str, claimed: int, max_bytes: int, deflated_bytes: int | 
     """Raise DataError where `claimed` bytes exceed `max_bytes`, or all that `deflated_bytes` can inflate to."""
     if claimed > max_bytes:
         raise DataError(
-            f"{where}: declares {claimed} bytes of data, more than the {max_bytes} that may be read; "
-            "raise max_bytes if the file is trusted"
+            f"{where}: declares {claimed} bytes of data, more than the {max_bytes} that may be read: "
+            "take fewer samples; a program that trusts the file can pass a larger max_bytes to the loader"
         )
     if deflated_bytes is not None and claimed > deflated_bytes * DEFLATE_MAX_RATIO:
         raise DataError(

@@ -200,7 +200,7 @@ def test_what_was_never_trained_is_not_asked() -> None:
     """Protects newcomers from an error deep in the device: the remedy is to train."""
     with tiny_model() as new:
         for ask in (lambda: new.evaluate(DATA), lambda: new.predict(DATA.images)):
-            with pytest.raises(InputError, match="never trained.*call fit"):
+            with pytest.raises(InputError, match="never trained.*train it first"):
                 ask()
         with pytest.raises(InputError, match="frozen: conv1 was never trained"):
             new.fit(DATA, frozen=["conv1"])
@@ -281,3 +281,19 @@ def test_a_device_that_was_passed_in_stays_open() -> None:
         second.fit(DATA, steps=1, batch=16)
         assert second.device is device
     device.close()
+
+
+def test_a_closed_model_says_so() -> None:
+    """Protects from strange errors of a device that is gone; closing twice is no mistake."""
+    for device in ("emulator", "reference"):
+        model = tiny_model(device)
+        model.fit(DATA, steps=1, batch=4)
+        model.close()
+        model.close()
+        for ask in (
+            lambda model=model: model.fit(DATA),
+            lambda model=model: model.predict(DATA.images),
+            lambda model=model: model.digest(),
+        ):
+            with pytest.raises(DeviceError, match="was closed; load it again"):
+                ask()

@@ -106,7 +106,7 @@ def test_no_flipped_byte_gets_through(idx_bytes, data):
 def test_a_header_that_lies_takes_no_memory(tmp_path, at_most, gzipped):
     """Far beyond the limit, or just within it, in a file of some bytes: refused before memory is taken."""
     for shape, message in (
-        ((60000, 65535, 65535), "raise max_bytes"),
+        ((60000, 65535, 65535), "larger max_bytes"),
         ((2000, 1000, 1000), "truncated|the file holds 10"),
     ):
         data = struct.pack(">BBBB3I", 0, 0, 8, 3, *shape) + bytes(10)
