@@ -1,5 +1,6 @@
-// Which commands the kernel refuses: sizes beyond the limits of contract.h, or that contradict each other. On-chip memory and sums are
-// safe from any command. Offsets are not checked: the kernel does not know the arena's end, and trusts the host's memory plan.
+// Which commands the kernel refuses: sizes beyond the limits of contract.h, or that contradict each other. So no size can overrun
+// on-chip memory or an int32 sum. Offsets are not checked, nor is the state in memory (a site's shift beyond 24): the kernel trusts
+// the host, which plans the memory and refuses such a state.
 #ifndef STROP_LIMITS_HPP
 #define STROP_LIMITS_HPP
 
