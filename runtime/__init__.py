@@ -21,7 +21,17 @@ from strop.runtime.errors import (
     ProgramError,
     StropError,
 )
-from strop.runtime.graph import L1BN, Conv2d, Flatten, GlobalAveragePool, Linear, MaxPool2d, NetworkGraph, ReLU
+from strop.runtime.graph import (
+    L1BN,
+    Conv2d,
+    Flatten,
+    GlobalAveragePool,
+    Linear,
+    MaxPool2d,
+    NetworkGraph,
+    ReLU,
+    Residual,
+)
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.session import MemoryReport, Minibatch, Session, StepResult, plan_memory
 
@@ -52,6 +62,7 @@ __all__ = [
     "NetworkGraph",
     "ProgramError",
     "ReLU",
+    "Residual",
     "Session",
     "StepResult",
     "StropError",

@@ -1,7 +1,8 @@
 """A network as the compiler takes it: a chain of layers with an input shape, checked when it is made.
 
 A *block* is what the kernel trains as one: a convolution or fully-connected layer with its L1BN and activation. The
-chain is declared with the field's layers; `NetworkGraph` groups them into blocks and infers every shape.
+chain is declared with the field's layers; `NetworkGraph` flattens it to nodes, each of which knows what it reads, and
+infers every shape.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class L1BN:
 
 @dataclass(frozen=True)
 class ReLU:
-    """max(0, x), fused into the L1BN before it."""
+    """max(0, x), fused into the L1BN or the addition of the `Residual` before it."""
 
     kind: ClassVar[str] = "relu"
 
@@ -75,20 +76,37 @@ class Flatten:
     kind: ClassVar[str] = "flatten"
 
 
-Layer = Conv2d | Linear | L1BN | ReLU | MaxPool2d | GlobalAveragePool | Flatten
+@dataclass(frozen=True)
+class Residual:
+    """body(x) + shortcut(x): two chains that end in L1BN and give one shape; an empty shortcut is x itself.
+
+    It stands after a layer with weights, and not in another `Residual`.
+    """
+
+    body: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] = ()
+    kind: ClassVar[str] = "residual"
+
+
+Layer = Conv2d | Linear | L1BN | ReLU | MaxPool2d | GlobalAveragePool | Flatten | Residual
 LAYER_KINDS: dict[str, type[Any]] = {
-    cls.kind: cls for cls in (Conv2d, Linear, L1BN, ReLU, MaxPool2d, GlobalAveragePool, Flatten)
+    cls.kind: cls for cls in (Conv2d, Linear, L1BN, ReLU, MaxPool2d, GlobalAveragePool, Flatten, Residual)
 }
+IMAGES = "input"  # what the first node reads
 
 
 @dataclass(frozen=True)
 class Node:
-    """One layer in its place: its name, and the shapes of what it reads and writes."""
+    """One layer in its place: its name, the shapes of what it reads and writes, and whose outputs it reads.
+
+    A `Residual` is the nodes of its body, those of its shortcut, and its addition, a node that reads the last of both.
+    """
 
     name: str
     layer: Layer
     input: Shape
     output: Shape
+    sources: tuple[str, ...]
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
@@ -127,19 +145,16 @@ class NetworkGraph:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the declaration as plain data, for a checkpoint's manifest."""
-        layers = [{"kind": layer.kind, **asdict(layer)} for layer in self.layers]
+        layers = [_describe(layer) for layer in self.layers]
         return {"name": self.name, "input": list(self.input), "border": self.border, "layers": layers}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> NetworkGraph:
         """Build the graph that `to_dict` described; raises `NetworkError` on anything else."""
         try:
-            layers = []
-            for entry in data["layers"]:
-                fields = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "kind"}
-                layers.append(LAYER_KINDS[entry["kind"]](**fields))
-            return NetworkGraph(str(data["name"]), tuple(data["input"]), tuple(layers), data["border"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            layers = tuple(_described(entry) for entry in data["layers"])
+            return NetworkGraph(str(data["name"]), tuple(data["input"]), layers, data["border"])
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             if isinstance(error, NetworkError):
                 raise
             raise NetworkError(
@@ -151,6 +166,25 @@ class NetworkGraph:
         data = self.to_dict()
         del data["name"]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _describe(layer: Layer) -> dict[str, Any]:
+    """Return a layer as plain data: its kind and its fields, those of a `Residual` described in turn."""
+    if isinstance(layer, Residual):
+        chains = {"body": layer.body, "shortcut": layer.shortcut}
+        return {"kind": layer.kind, **{name: [_describe(inner) for inner in chain] for name, chain in chains.items()}}
+    return {"kind": layer.kind, **asdict(layer)}
+
+
+def _described(entry: Any) -> Layer:
+    """Return the layer that `_describe` described."""
+    fields = {}
+    for name, value in entry.items():
+        if isinstance(value, list):
+            value = tuple(_described(item) if isinstance(item, dict) else item for item in value)
+        fields[name] = value
+    layer: Layer = LAYER_KINDS[fields.pop("kind")](**fields)
+    return layer
 
 
 def _infer(graph: NetworkGraph) -> tuple[Node, ...]:
@@ -167,31 +201,69 @@ def _infer(graph: NetworkGraph) -> tuple[Node, ...]:
         raise LimitError(
             f"{graph.name}: input {shape}, border included, exceeds {C.MAX_CHANNELS} channels or {C.MAX_SIDE} a side"
         )
-    nodes: list[Node] = []
-    counts: dict[str, int] = {}
-    for index, layer in enumerate(graph.layers):
-        if not isinstance(layer, tuple(LAYER_KINDS.values())):
-            raise NetworkError(
-                f"{graph.name}, layer number {index + 1}: {layer!r} is no layer that strop can train; "
-                f"allowed: {', '.join(LAYER_KINDS)}"
-            )
-        prefix = {"conv2d": "conv", "linear": "fc", "l1bn": "bn", "max_pool2d": "pool"}.get(layer.kind, layer.kind)
-        counts[prefix] = counts.get(prefix, 0) + 1
-        name = f"{prefix}{counts[prefix]}"
-        _check_numbers(f"{graph.name}, layer {name}", layer)
-        output = _output_shape(graph.name, name, layer, shape)
-        _check_order(graph, index, name, layer)
-        if max(output[1:]) > C.MAX_SIDE or output[0] > C.MAX_CHANNELS:
-            raise LimitError(
-                f"{graph.name}, layer {name}: output {output} exceeds {C.MAX_CHANNELS} channels or {C.MAX_SIDE} a side"
-            )
-        nodes.append(Node(name, layer, shape, output))
-        shape = output
-    if not nodes or not isinstance(nodes[-1].layer, Linear):
+    walk = _Walk(graph.name)
+    _, (classes, _, _) = walk.chain(graph.name, graph.layers, IMAGES, shape)
+    if not walk.nodes or not isinstance(walk.nodes[-1].layer, Linear):
         raise NetworkError(f"{graph.name}: the last layer must be Linear, one output a class")
-    if shape[0] > C.MAX_CLASSES or shape[0] < 2:
-        raise LimitError(f"{graph.name}: {shape[0]} classes; allowed: 2 to {C.MAX_CLASSES}")
-    return tuple(nodes)
+    if not 2 <= classes <= C.MAX_CLASSES:
+        raise LimitError(f"{graph.name}: {classes} classes; allowed: 2 to {C.MAX_CLASSES}")
+    return tuple(walk.nodes)
+
+
+class _Walk:
+    """Collects the nodes of a network, in the order in which they run forward."""
+
+    def __init__(self, network: str) -> None:
+        self.network = network
+        self.nodes: list[Node] = []
+        self._counts: dict[str, int] = {}
+
+    def chain(self, where: str, layers: tuple[Layer, ...], source: str, shape: Shape) -> tuple[str, Shape]:
+        """Add layers, the first of which reads `source`; return the name and the shape of what they give."""
+        for index, layer in enumerate(layers):
+            if not isinstance(layer, tuple(LAYER_KINDS.values())):
+                raise NetworkError(
+                    f"{where}, layer number {index + 1}: {layer!r} is no layer that strop can train; "
+                    f"allowed: {', '.join(LAYER_KINDS)}"
+                )
+            name = self._name(layer)
+            at = f"{self.network}, layer {name}"
+            sources: tuple[str, ...] = (source,)
+            if isinstance(layer, Residual):
+                sources, output = self._residual(at, layer, source, shape)
+            else:
+                _check_numbers(at, layer)
+                output = _output_shape(at, layer, shape)
+            _check_order(at, layers, index)
+            if max(output[1:]) > C.MAX_SIDE or output[0] > C.MAX_CHANNELS:
+                raise LimitError(f"{at}: output {output} exceeds {C.MAX_CHANNELS} channels or {C.MAX_SIDE} a side")
+            self.nodes.append(Node(name, layer, shape, output, sources))
+            source, shape = name, output
+        return source, shape
+
+    def _name(self, layer: Layer) -> str:
+        prefixes = {"conv2d": "conv", "linear": "fc", "l1bn": "bn", "max_pool2d": "pool", "residual": "add"}
+        prefix = prefixes.get(layer.kind, layer.kind)
+        self._counts[prefix] = self._counts.get(prefix, 0) + 1
+        return f"{prefix}{self._counts[prefix]}"
+
+    def _residual(self, at: str, layer: Residual, source: str, shape: Shape) -> tuple[tuple[str, str], Shape]:
+        """Add the nodes of both branches; return what the addition reads, and its shape."""
+        chains = {"body": layer.body, "shortcut": layer.shortcut}
+        for part, layers in chains.items():
+            if not isinstance(layers, tuple):
+                raise NetworkError(f"{at}: {part} is {layers!r}; it must be a tuple of layers")
+            if any(isinstance(inner, Residual) for inner in layers):
+                raise NetworkError(f"{at}: the {part} holds another Residual; put one after the other instead")
+            if (layers or part == "body") and not isinstance((None, *layers)[-1], L1BN):
+                raise NetworkError(f"{at}: the {part} must end in L1BN; a ReLU goes behind the Residual")
+        if not any(isinstance(node.layer, (Conv2d, Linear)) for node in self.nodes):
+            raise NetworkError(f"{at}: a Residual cannot come first; put a convolution before it")
+        body, output = self.chain(f"{at}, body", layer.body, source, shape)
+        shortcut, other = self.chain(f"{at}, shortcut", layer.shortcut, source, shape)
+        if output != other:
+            raise NetworkError(f"{at}: the body gives {output} and the shortcut {other}; both must give one shape")
+        return (body, shortcut), output
 
 
 def _are_whole(values: Any, count: int) -> bool:
@@ -221,8 +293,7 @@ def _window(where: str, size: tuple[int, int], kernel: Any, stride: Any, padding
     return out[0], out[1]
 
 
-def _output_shape(network: str, name: str, layer: Layer, shape: Shape) -> Shape:
-    where = f"{network}, layer {name}"
+def _output_shape(where: str, layer: Layer, shape: Shape) -> Shape:
     channels, height, width = shape
     if isinstance(layer, Conv2d):
         p, q = _window(where, (height, width), layer.kernel, layer.stride, layer.padding)
@@ -254,16 +325,16 @@ def _output_shape(network: str, name: str, layer: Layer, shape: Shape) -> Shape:
     return shape
 
 
-def _check_order(graph: NetworkGraph, index: int, name: str, layer: Layer) -> None:
+def _check_order(where: str, chain: tuple[Layer, ...], index: int) -> None:
     """The kernel trains convolution + L1BN (+ ReLU) as one block, and ends with a Linear that has a bias."""
-    where = f"{graph.name}, layer {name}"
-    before = graph.layers[index - 1] if index else None
-    after = graph.layers[index + 1] if index + 1 < len(graph.layers) else None
+    layer = chain[index]
+    before = chain[index - 1] if index else None
+    after = chain[index + 1] if index + 1 < len(chain) else None
     if isinstance(layer, Conv2d) and not isinstance(after, L1BN):
         raise NetworkError(f"{where}: a convolution must be followed by L1BN")
     if isinstance(layer, Linear) and after is not None and not isinstance(after, L1BN):
         raise NetworkError(f"{where}: a Linear layer must be followed by L1BN, except the last")
     if isinstance(layer, L1BN) and not isinstance(before, (Conv2d, Linear)):
         raise NetworkError(f"{where}: L1BN must follow a convolution or a Linear layer")
-    if isinstance(layer, ReLU) and not isinstance(before, L1BN):
-        raise NetworkError(f"{where}: ReLU must follow L1BN, into which it is fused")
+    if isinstance(layer, ReLU) and not isinstance(before, (L1BN, Residual)):
+        raise NetworkError(f"{where}: ReLU must follow L1BN or a Residual, into which it is fused")

@@ -22,6 +22,7 @@ from strop.runtime.graph import (
     MaxPool2d,
     NetworkGraph,
     ReLU,
+    Residual,
 )
 from strop.runtime.session import Minibatch
 from strop.runtime.state import StateLayout
@@ -63,6 +64,39 @@ FLATTENED = NetworkGraph(
     (
         *(Conv2d(5, (3, 3), stride=(1, 2), padding=(2, 1)), L1BN(), ReLU(), MaxPool2d((3, 2), (1, 2))),
         *(Conv2d(5, (3, 1), groups=5), L1BN(), ReLU(), Flatten(), Linear(6), L1BN(), Linear(4)),
+    ),
+)
+# a block with the input itself as its shortcut, and one that halves the map, as in ResNet
+RESIDUAL = NetworkGraph(
+    "residual",
+    (1, 9, 8),
+    (
+        *(Conv2d(5, (3, 3), padding=(1, 1)), L1BN(), ReLU()),
+        Residual(
+            (*(Conv2d(7, (3, 3), padding=(1, 1)), L1BN(), ReLU()), *(Conv2d(5, (3, 3), padding=(1, 1)), L1BN())),
+        ),
+        ReLU(),
+        Residual(
+            (*(Conv2d(6, (3, 3), (2, 2), (1, 1)), L1BN(), ReLU()), *(Conv2d(6, (3, 3), padding=(1, 1)), L1BN())),
+            (Conv2d(6, (1, 1), (2, 2)), L1BN()),
+        ),
+        *(ReLU(), GlobalAveragePool(), Linear(3)),
+    ),
+)
+# the same where it is least regular: no ReLU between additions, pooling in both branches, blocks of Linear layers, bodies
+# of one convolution, a Flatten that two branches read
+BRANCHES = NetworkGraph(
+    "branches",
+    (3, 10, 9),
+    (
+        *(Conv2d(6, (3, 2), padding=(1, 0)), L1BN(), MaxPool2d()),
+        Residual(
+            (*(MaxPool2d((2, 2), (1, 1)), Conv2d(8, (2, 1), groups=2), L1BN(), ReLU()), Conv2d(6, (1, 1)), L1BN()),
+            (*(MaxPool2d((3, 2), (1, 1)), Conv2d(6, (1, 1), groups=3), L1BN()),),
+        ),
+        *(Residual((Conv2d(6, (1, 3), padding=(0, 1)), L1BN())), Residual((Conv2d(6, (1, 1)), L1BN())), Flatten()),
+        *(Residual((Linear(9), L1BN(), ReLU(), Linear(54), L1BN())), ReLU()),
+        *(Residual((Linear(8), L1BN()), (Linear(8), L1BN())), ReLU(), Linear(5)),
     ),
 )
 

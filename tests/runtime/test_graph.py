@@ -11,10 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from small_networks import LENET5, MIXED, SMALL, graphs
+from small_networks import BRANCHES, LENET5, MIXED, RESIDUAL, SMALL, graphs
 from strop.runtime.contract import C
 from strop.runtime.errors import LimitError, NetworkError
-from strop.runtime.graph import L1BN, Conv2d, Flatten, GlobalAveragePool, Layer, Linear, MaxPool2d, NetworkGraph, ReLU
+from strop.runtime.graph import (
+    L1BN,
+    Conv2d,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool2d,
+    NetworkGraph,
+    ReLU,
+    Residual,
+)
 from strop.runtime.state import StateLayout
 
 HEAD = (GlobalAveragePool(), Linear(3))
@@ -77,6 +88,37 @@ def test_names_and_shapes_of_every_kind_of_layer() -> None:
     assert MIXED.weighted[1].weight_shape == (8, 3, 3, 2)
     for before, after in zip(MIXED.nodes, MIXED.nodes[1:], strict=False):
         assert after.input == before.output
+        assert after.sources == (before.name,)
+
+
+def test_branches_know_what_they_read() -> None:
+    """Protects residual blocks: both branches read the same output, the addition reads the end of both."""
+    assert [(node.name, node.output, node.sources) for node in RESIDUAL.nodes[2:]] == [
+        ("relu1", (5, 9, 8), ("bn1",)),
+        ("conv2", (7, 9, 8), ("relu1",)),
+        ("bn2", (7, 9, 8), ("conv2",)),
+        ("relu2", (7, 9, 8), ("bn2",)),
+        ("conv3", (5, 9, 8), ("relu2",)),
+        ("bn3", (5, 9, 8), ("conv3",)),
+        ("add1", (5, 9, 8), ("bn3", "relu1")),
+        ("relu3", (5, 9, 8), ("add1",)),
+        ("conv4", (6, 5, 4), ("relu3",)),
+        ("bn4", (6, 5, 4), ("conv4",)),
+        ("relu4", (6, 5, 4), ("bn4",)),
+        ("conv5", (6, 5, 4), ("relu4",)),
+        ("bn5", (6, 5, 4), ("conv5",)),
+        ("conv6", (6, 5, 4), ("relu3",)),
+        ("bn6", (6, 5, 4), ("conv6",)),
+        ("add2", (6, 5, 4), ("bn5", "bn6")),
+        ("relu5", (6, 5, 4), ("add2",)),
+        ("global_average_pool1", (6, 1, 1), ("relu5",)),
+        ("fc1", (3, 1, 1), ("global_average_pool1",)),
+    ]
+    for graph in (RESIDUAL, BRANCHES):
+        outputs = {"input": graph.nodes[0].input, **{node.name: node.output for node in graph.nodes}}
+        for node in graph.nodes:
+            expected = node.output if isinstance(node.layer, Residual) else node.input
+            assert {outputs[source] for source in node.sources} == {expected}
 
 
 @given(
@@ -100,6 +142,7 @@ def test_a_window_has_an_output_wherever_it_fits(size: int, kernel: int, stride:
 
 
 BLOCK = (Conv2d(4, (3, 3)), L1BN(), ReLU())
+PROJECTION = (Conv2d(4, (1, 1)), L1BN())
 TOO_MANY = C.MAX_CHANNELS + 1
 REFUSED: dict[str, tuple[tuple[Any, ...], type[NetworkError], str]] = {
     "kernel of 0": ((Conv2d(4, (0, 3)), L1BN(), *HEAD), LimitError, "layer conv1: kernel (0, 3)"),
@@ -138,6 +181,46 @@ REFUSED: dict[str, tuple[tuple[Any, ...], type[NetworkError], str]] = {
     "a kernel that is no pair": ((Conv2d(4, 3), L1BN(), *HEAD), NetworkError, "layer conv1: kernel is 3; it must be"),  # type: ignore[arg-type]
     "a stride of one number": ((*BLOCK, MaxPool2d(stride=(2,)), *HEAD), NetworkError, "layer pool1: stride is (2,)"),  # type: ignore[arg-type]
     "half a channel": ((Conv2d(4.5), L1BN(), *HEAD), NetworkError, "layer conv1: channels is 4.5; it must be"),  # type: ignore[arg-type]
+    "a body that ends in ReLU": (
+        (*BLOCK, Residual(BLOCK), *HEAD),
+        NetworkError,
+        "layer add1: the body must end in L1BN",
+    ),
+    "no body": ((*BLOCK, Residual(()), *HEAD), NetworkError, "layer add1: the body must end in L1BN"),
+    "a body without weights": ((*BLOCK, Residual((L1BN(),)), *HEAD), NetworkError, "layer bn2: L1BN must follow"),
+    "a shortcut that pools": (
+        (*BLOCK, Residual(PROJECTION, (MaxPool2d(),)), *HEAD),
+        NetworkError,
+        "layer add1: the shortcut must end in L1BN",
+    ),
+    "branches of two shapes": (
+        (*BLOCK, Residual(BLOCK[:2], PROJECTION), *HEAD),
+        NetworkError,
+        "layer add1: the body gives (4, 4, 2) and the shortcut (4, 6, 4)",
+    ),
+    "a body that changes its input": (
+        (*BLOCK, Residual(BLOCK[:2]), *HEAD),
+        NetworkError,
+        "layer add1: the body gives (4, 4, 2) and the shortcut (4, 6, 4)",
+    ),
+    "a Residual first": ((Residual((Conv2d(2, (1, 1)), L1BN())), *HEAD), NetworkError, "add1: a Residual cannot come"),
+    "a Residual in another": (
+        (*BLOCK, Residual((Residual(PROJECTION), *PROJECTION)), *HEAD),
+        NetworkError,
+        "layer add1: the body holds another Residual",
+    ),
+    "a body in a list": ((*BLOCK, Residual([*PROJECTION]), *HEAD), NetworkError, "layer add1: body is [Conv2d("),  # type: ignore[arg-type]
+    "a stranger in a body": (
+        (*BLOCK, Residual(("relu", *PROJECTION)), *HEAD),  # type: ignore[arg-type]
+        NetworkError,
+        "net, layer add1, body, layer number 1: 'relu' is no layer",
+    ),
+    "a kernel over the map of a body": (
+        (*BLOCK, Residual((Conv2d(4, (7, 1)), L1BN())), *HEAD),
+        NetworkError,
+        "net, layer conv2: kernel (7, 1) is larger",
+    ),
+    "a Residual at the end": ((*BLOCK, Residual(PROJECTION)), NetworkError, "net: the last layer must be Linear"),
     "features of numpy": ((*HEAD[:1], Linear(np.int64(3))), NetworkError, "layer fc1: features is "),
 }
 
@@ -221,9 +304,25 @@ def test_the_digest_is_of_the_network_and_not_of_its_name(graph: NetworkGraph, n
 def test_the_digest_stays() -> None:
     """Protects checkpoints of earlier versions: the digest of a network is the same for ever."""
     assert SMALL.digest() == "d18a449aaa7c37ffc59bd19716c0413bf12f1f657fcfcc8ab0ee00413987b05a"
+    assert RESIDUAL.digest() == "65d78131348e23039ec60a5ff741e5a5d259ae546b013109fe34dd8a2053b2e3"
+
+
+@pytest.mark.parametrize("graph", [RESIDUAL, BRANCHES], ids=lambda graph: graph.name)
+def test_a_residual_network_survives_its_description(graph: NetworkGraph) -> None:
+    """Protects checkpoints of residual networks: branches come back in their places, the digest tells them apart."""
+    again = NetworkGraph.from_dict(json.loads(json.dumps(graph.to_dict())))
+    assert again == graph and again.nodes == graph.nodes and again.digest() == graph.digest()
+    index = next(i for i, layer in enumerate(graph.layers) if isinstance(layer, Residual) and layer.shortcut)
+    block = graph.layers[index]
+    assert isinstance(block, Residual)
+    swapped = (*graph.layers[:index], Residual(block.shortcut, block.body), *graph.layers[index + 1 :])
+    assert replace(graph, layers=swapped).digest() != graph.digest()
 
 
 DESCRIPTION = SMALL.to_dict()
+NESTED: dict[str, Any] = {"kind": "flatten"}
+for _ in range(2000):  # deeper than any stack
+    NESTED = {"kind": "residual", "body": [NESTED]}
 
 
 @pytest.mark.parametrize(
@@ -246,6 +345,9 @@ DESCRIPTION = SMALL.to_dict()
         {**DESCRIPTION, "layers": [{"kind": ["linear"], "features": 3}]},
         {**DESCRIPTION, "layers": [{"kind": "linear", "features": 3, "bias": True}]},
         {**DESCRIPTION, "layers": [{"kind": "flatten"}, {"kind": "linear", "features": "3"}]},
+        {**DESCRIPTION, "layers": [*DESCRIPTION["layers"][:3], {"kind": "residual"}, *DESCRIPTION["layers"][3:]]},
+        {**DESCRIPTION, "layers": [*DESCRIPTION["layers"][:3], NESTED, *DESCRIPTION["layers"][3:]]},
+        {**DESCRIPTION, "layers": [{"kind": "residual", "body": [{"kind": "dropout"}]}, *DESCRIPTION["layers"]]},
         {**DESCRIPTION, "layers": [{"kind": "conv2d", "channels": 4, "kernel": [3]}, *DESCRIPTION["layers"][1:]]},
         {**DESCRIPTION, "layers": [{"kind": "conv2d", "channels": 4, "kernel": 3}, *DESCRIPTION["layers"][1:]]},
     ],
