@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from strop.host.order import uniform
 from strop.runtime.contract import C
 from strop.runtime.errors import InputError
-from strop.runtime.graph import L1BN, Conv2d, Flatten, Layer, Linear, MaxPool2d, NetworkGraph, ReLU
+from strop.runtime.graph import (
+    L1BN,
+    Conv2d,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool2d,
+    NetworkGraph,
+    ReLU,
+    Residual,
+)
 from strop.runtime.state import StateLayout
 
 
@@ -39,7 +50,21 @@ def vgg_small(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> N
     return NetworkGraph("vgg-small", input, tuple(layers))
 
 
-MODELS: dict[str, Callable[..., NetworkGraph]] = {"lenet5": lenet5, "vgg-small": vgg_small}
+def resnet8(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
+    """ResNet-8: a convolution and three residual blocks (16, 32, 64 channels), the last two of which halve the map."""
+    layers: list[Layer] = [Conv2d(16, (3, 3), padding=(1, 1)), L1BN(), ReLU()]
+    for channels, stride in ((16, 1), (32, 2), (64, 2)):
+        body = (
+            *(Conv2d(channels, (3, 3), (stride, stride), (1, 1)), L1BN(), ReLU()),
+            *(Conv2d(channels, (3, 3), padding=(1, 1)), L1BN()),
+        )
+        halved = (Conv2d(channels, (1, 1), (stride, stride)), L1BN())
+        layers += [Residual(body, halved if stride > 1 else ()), ReLU()]
+    layers += [GlobalAveragePool(), Linear(classes)]
+    return NetworkGraph("resnet8", input, tuple(layers))
+
+
+MODELS: dict[str, Callable[..., NetworkGraph]] = {"lenet5": lenet5, "vgg-small": vgg_small, "resnet8": resnet8}
 
 
 def build_model(name: str, input: tuple[int, int, int], classes: int) -> NetworkGraph:

@@ -231,6 +231,7 @@ class _Walk:
             sources: tuple[str, ...] = (source,)
             if isinstance(layer, Residual):
                 sources, output = self._residual(at, layer, source, shape)
+                shape = output  # the addition reads what the branches give
             else:
                 _check_numbers(at, layer)
                 output = _output_shape(at, layer, shape)

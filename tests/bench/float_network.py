@@ -17,7 +17,18 @@ from torch.nn import functional
 
 from strop.host.order import uniform
 from strop.runtime.errors import InputError
-from strop.runtime.graph import Conv2d, Flatten, GlobalAveragePool, Layer, Linear, MaxPool2d, NetworkGraph, ReLU
+from strop.runtime.graph import (
+    IMAGES,
+    Conv2d,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool2d,
+    NetworkGraph,
+    ReLU,
+    Residual,
+)
 
 Norm = Literal["l1", "l2"]
 EPSILON = 1e-5
@@ -102,6 +113,7 @@ class FloatNetwork(nn.Module):
         if norm not in ("l1", "l2"):
             raise InputError(f"{graph.name}: norm {norm!r} is unknown; allowed: 'l1', 'l2'")
         self.graph, self.norm = graph, norm
+        self._last_reader = {source: node for node in graph.nodes for source in node.sources}
         self.layers = nn.ModuleDict(
             {node.name: _module(node.layer, node.input[0], norm, node is graph.nodes[-1]) for node in graph.nodes}
         )
@@ -138,10 +150,23 @@ class FloatNetwork(nn.Module):
         x = (images.to(torch.float32) - 128).clamp_(min=-127) / 128
         if self.graph.border:
             x = functional.pad(x, (self.graph.border,) * 4, value=BLACK)
+        outputs = {IMAGES: x}
         for node in self.graph.nodes:
-            x = x.flatten(1) if isinstance(node.layer, Linear) else x.reshape(len(x), *node.input)
-            x = self.layers[node.name](x)
+            read = [outputs[source] for source in node.sources]
+            for source in node.sources:
+                if self._last_reader[source] is node:
+                    del outputs[source]
+            shape = (-1,) if isinstance(node.layer, Linear) else node.input
+            x = self.layers[node.name](*(tensor.reshape(len(images), *shape) for tensor in read))
+            outputs[node.name] = x
         return x
+
+
+class _Addition(nn.Module):
+    """Where the branches of a `Residual` meet."""
+
+    def forward(self, body: Tensor, shortcut: Tensor) -> Tensor:
+        return body + shortcut
 
 
 def initial_parameters(graph: NetworkGraph, seed: int) -> dict[str, NDArray[np.float64]]:
@@ -188,6 +213,8 @@ def _module(layer: Layer, channels: int, norm: Norm, last: bool) -> nn.Module:
         return nn.Flatten()
     if isinstance(layer, ReLU):
         return nn.ReLU()
+    if isinstance(layer, Residual):
+        return _Addition()
     return L1BatchNorm2d(channels) if norm == "l1" else nn.BatchNorm2d(channels, EPSILON, RUNNING_RATE)
 
 

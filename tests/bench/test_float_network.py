@@ -30,6 +30,7 @@ from strop.runtime.graph import (  # noqa: E402
     MaxPool2d,
     NetworkGraph,
     ReLU,
+    Residual,
 )
 
 GRAPH = NetworkGraph(
@@ -143,6 +144,23 @@ def test_every_layer_has_a_twin_and_evaluation_moves_nothing(norm):
     assert network.training
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_branches_add_up(norm):
+    """Residual blocks: the outputs of body and shortcut meet, and the input itself where the shortcut is empty."""
+    body = (Conv2d(4, (3, 3), padding=(1, 1)), L1BN(), ReLU(), Conv2d(4, (1, 1)), L1BN())
+    halved = (Conv2d(5, (1, 1), (2, 2)), L1BN())
+    layers = (*body[:3], Residual(body), ReLU(), Residual(halved, halved), GlobalAveragePool(), Linear(3))
+    graph = NetworkGraph("residual", (2, 6, 7), layers)
+    network = FloatNetwork(graph, norm, initial_parameters(graph, 3))
+    images = torch.arange(4 * 84, dtype=torch.int64).mul(37).remainder(256).to(torch.uint8).view(4, 2, 6, 7)
+    part = network.layers
+    x = (images.to(torch.float32) - 128).clamp(min=-127) / 128
+    x = part["bn1"](part["conv1"](x)).relu()
+    x = (x + part["bn3"](part["conv3"](part["bn2"](part["conv2"](x)).relu()))).relu()
+    x = part["bn4"](part["conv4"](x)) + part["bn5"](part["conv5"](x))
+    torch.testing.assert_close(network(images), part["fc1"](x.mean((2, 3))))
 
 
 def test_a_state_that_does_not_fit_is_refused():

@@ -83,7 +83,7 @@ RESIDUAL = NetworkGraph(
         *(ReLU(), GlobalAveragePool(), Linear(3)),
     ),
 )
-# the same where it is least regular: no ReLU between additions, pooling in both branches, blocks of Linear layers, bodies
+# the same where it is least regular: no ReLU between additions, pooling in branches, blocks of Linear layers, bodies
 # of one convolution, a Flatten that two branches read
 BRANCHES = NetworkGraph(
     "branches",

@@ -117,8 +117,7 @@ def test_branches_know_what_they_read() -> None:
     for graph in (RESIDUAL, BRANCHES):
         outputs = {"input": graph.nodes[0].input, **{node.name: node.output for node in graph.nodes}}
         for node in graph.nodes:
-            expected = node.output if isinstance(node.layer, Residual) else node.input
-            assert {outputs[source] for source in node.sources} == {expected}
+            assert {outputs[source] for source in node.sources} == {node.input}
 
 
 @given(
