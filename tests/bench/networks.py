@@ -8,8 +8,8 @@ from strop.runtime.graph import L1BN, Conv2d, Flatten, Linear, MaxPool2d, Networ
 def es_fl() -> NetworkGraph:
     """The network that ES-FL (github.com/Manwlis/ES-FL, `final_model`) trains on Fashion-MNIST: 105,866 parameters.
 
-    Theirs has biases and no batch normalization; here each layer but the last has L1BN, whose beta is the bias and whose
-    gamma comes on top (112 values).
+    Theirs has biases and no batch normalization; here each layer but the last has L1BN, whose beta is the bias;
+    its gamma comes on top (112 values).
     """
     layers = (
         *(Conv2d(16, (3, 3), padding=(1, 1)), L1BN(), ReLU(), MaxPool2d()),

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from networks import es_fl  # noqa: E402
-from strop.runtime.state import StateLayout  # noqa: E402
+from networks import es_fl
+from strop.runtime.state import StateLayout
 
 
-def test_es_fl_has_its_parameters():
+def test_es_fl_has_its_parameters() -> None:
     """105,866 weights and biases, as its authors count them; the gammas of L1BN come on top."""
     sizes = {tensor.name: int(np.prod(tensor.shape)) for tensor in StateLayout(es_fl()).stored}
     assert sum(size for name, size in sizes.items() if name.endswith((".weight", ".bias", ".beta"))) == 105_866

@@ -10,12 +10,9 @@ from strop.runtime.graph import NetworkGraph
 from strop.runtime.state import StateLayout
 
 
-def parameters(graph: NetworkGraph, *kinds: str) -> int:
-    """Return how many values of some kinds ("weight", "bias", "beta", "gamma") a network trains."""
-    tensors = StateLayout(graph).stored
-    return sum(
-        int(np.prod(tensor.shape)) for tensor in tensors if tensor.name.split(".")[1:] in [[kind] for kind in kinds]
-    )
+def parameters(graph: NetworkGraph, *endings: str) -> int:
+    """Return how many values a network trains whose names have one of `endings` (".weight", ".beta")."""
+    return sum(int(np.prod(t.shape)) for t in StateLayout(graph).stored if t.name.endswith(endings))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
