@@ -9,10 +9,19 @@
  *
  * Memory. Every tensor lies in one arena; a command names it by its byte offset, never by an address, so the same program
  * runs on every device. Offsets are multiples of STROP_ALIGN_BYTES.
- *   feature map   int8, channel-major: [C][N][H][W], one channel's m values contiguous; consecutive channels are
- *                 `plane` bytes apart, a multiple of STROP_ALIGN_BYTES, at least m.
+ *   feature map   int8, in words of 64 bytes. A word holds one position of 4 channels (a quad) in 16 images (an image
+ *                 group): byte 4 * (n % 16) + c % 4. Words lie as [ceil(C/4)][ceil(N/16)][H][W]; consecutive quads are
+ *                 `plane` bytes apart, at least ceil(N/16)*H*W words. Bytes of channels beyond C and of images beyond N
+ *                 are 0 in every map, and every command leaves them so.
+ *   pixel map     the input of a convolution with STROP_FLAG_PIXELS (few channels): words as [C][ceil(N/16)][H][W],
+ *                 byte 4 * (n % 16) + j of the word at (y, x) is the pixel at (y, x + j).
  *   logits        int32, [K][N], rows `plane` bytes apart.
- *   weight view   int8, [K][C/groups][R][S] without gaps. Masters, momenta and gradients: int32 in the same order.
+ *   weights       masters, momenta and gradients: int32 [K][C/groups][R][S] without gaps.
+ *   weight view   int8 [K][D][R][S][4], what the MAC array reads: D quads of input channels, zeros where a quad holds a
+ *                 channel that output channel k does not read. Groups are merged until their channels fill whole quads:
+ *                 M = 1 for one group, else the smallest M with 4 | M*C/groups and 4 | M*K/groups, at most `groups`; D =
+ *                 ceil(M*C/groups / 4); k reads quads from floor(k*groups/K / M) * M*C/groups / 4 on.
+ *                 With STROP_FLAG_PIXELS: int8 [K][C][R][ceil(S/4)][4], taps beyond S zero.
  *   per-channel   int32 [K]: gamma, beta, bias, their momenta and gradients, running mu and sigma, exponents.
  * An int8 tensor stands for real numbers q * 2^-exponent; exponents are int32 words in the arena beside the tensors: one
  * word for a feature map after L1BN or for an input gradient, one word a channel where a field says `[K]`.
@@ -23,11 +32,15 @@
 #include <stdint.h>
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
-#define STROP_CONTRACT_VERSION 1 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
+#define STROP_CONTRACT_VERSION 2 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
 #define STROP_NUMERICS_VERSION 1 /* arithmetic: equal versions train to equal bytes; stored in every checkpoint */
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
 #define STROP_ALIGN_BYTES 64
+#define STROP_QUAD 4          /* channels in a word of a feature map */
+#define STROP_IMAGE_GROUP 16  /* images in a word of a feature map */
+#define STROP_WORD_BYTES 64   /* STROP_QUAD * STROP_IMAGE_GROUP */
+#define STROP_MAX_PIXEL_CHANNELS 2 /* a convolution may read a pixel map of so many channels */
 #define STROP_MAX_BATCH 4096
 #define STROP_MAX_CHANNELS 65536
 #define STROP_MAX_SIDE 1024       /* H, W, P, Q */
@@ -63,17 +76,19 @@
 #define STROP_REG_GLOBAL_INTERRUPT 0x04
 #define STROP_REG_INTERRUPT_ENABLE 0x08
 #define STROP_REG_INTERRUPT_STATUS 0x0C
-#define STROP_REG_ARENA_BYTES 0x10 /* 64-bit physical address of the arena, as the int8 port sees it */
-#define STROP_REG_ARENA_WORDS 0x1C /* the same address, as the int32 port sees it */
-#define STROP_REG_PROGRAM 0x28     /* arena offset of the first command */
-#define STROP_REG_COMMANDS 0x30    /* number of commands in a step */
-#define STROP_REG_STEPS 0x38       /* mini-batches to run in this start */
-#define STROP_REG_SLOTS 0x40       /* arena offset of slot 0 */
-#define STROP_REG_SLOT_STRIDE 0x48 /* bytes from one slot to the next */
-#define STROP_REG_SLOT_COUNT 0x50
-#define STROP_REG_FIRST_SLOT 0x58 /* step i uses slot (FIRST_SLOT + i) mod SLOT_COUNT */
-#define STROP_REG_REPORT 0x60     /* arena offset of a strop_report */
-#define STROP_REG_VERSION 0x68 /* read after a start, STEPS = 0 suffices: contract version << 16 | numerics version */
+#define STROP_REG_ARENA_BYTES 0x10   /* 64-bit physical address of the arena, as the int8 port sees it */
+#define STROP_REG_ARENA_WORDS 0x1C   /* the same address, as the int32 port sees it */
+#define STROP_REG_ARENA_MAPS 0x28    /* the same address, for the port that loads feature maps for the MAC array */
+#define STROP_REG_ARENA_FILTERS 0x34 /* the same address, for the port that loads its weights */
+#define STROP_REG_PROGRAM 0x40       /* arena offset of the first command */
+#define STROP_REG_COMMANDS 0x48      /* number of commands in a step */
+#define STROP_REG_STEPS 0x50         /* mini-batches to run in this start */
+#define STROP_REG_SLOTS 0x58         /* arena offset of slot 0 */
+#define STROP_REG_SLOT_STRIDE 0x60   /* bytes from one slot to the next */
+#define STROP_REG_SLOT_COUNT 0x68
+#define STROP_REG_FIRST_SLOT 0x70 /* step i uses slot (FIRST_SLOT + i) mod SLOT_COUNT */
+#define STROP_REG_REPORT 0x78     /* arena offset of a strop_report */
+#define STROP_REG_VERSION 0x80 /* read after a start, STEPS = 0 suffices: contract version << 16 | numerics version */
 
 /* ---- status words ------------------------------------------------------------------------------------------------ */
 #define STROP_STATUS_OK 0
@@ -90,7 +105,9 @@
 #define STROP_OP_NONE 0 /* never valid: a zeroed command is refused */
 
 /* INPUT: target[c][n][h+pad_top][w+pad_left] = max(source[n][c][h][w] - 128, -127), elsewhere -127 (black).
- *   source uint8 [N][C][H][W] without gaps; target int8 [C][N][P][Q]; target_exponent = STROP_INPUT_EXPONENT. */
+ *   source uint8 [N][C][H][W] without gaps; target int8 [C][N][P][Q]; target_exponent = STROP_INPUT_EXPONENT.
+ *   With STROP_FLAG_PIXELS target is a pixel map of P x (Q + columns): `columns` columns of the convolution's own padding, 0,
+ *   stand in front, and pixels right of the map are 0. */
 #define STROP_OP_INPUT 1
 
 /* CONV_FORWARD: acc[k][n][p][q] = sum over c, r, s of weights[k][c][r][s] * source[c][n][p*stride_h + r - pad_top]
@@ -98,19 +115,21 @@
  *   without STROP_FLAG_LOGITS: target int8 [K][N][P][Q] = sat(rsh(acc, shift of site)), target_exponent[K] = source
  *     exponent + weight_exponent[k] - shift; the site's control is advanced unless STROP_FLAG_FIXED.
  *   with STROP_FLAG_LOGITS: target int32 [K][N] (P = Q = 1) = acc + rsh(bias[k], 20 - e), e = source exponent +
- *     weight_exponent[0]; target_exponent (one word) = e. `beta` names the bias. */
+ *     weight_exponent[0]; target_exponent (one word) = e. `beta` names the bias.
+ *   with STROP_FLAG_PIXELS: source is the pixel map that INPUT made, width_in its width Q + columns, pad_left 0; groups 1. */
 #define STROP_OP_CONV_FORWARD 2
 
 /* CONV_INPUT_GRADIENT: acc[c][n][h][w] = sum over k, r, s of weights[k][c][r][s] * source[k][n][p][q] where
  *   h = p*stride_h + r - pad_top and w = q*stride_w + s - pad_left (NUMERICS 1.7 step 6).
  *   source int8 [K][N][P][Q], source_exponent[K]; target int8 [C][N][H][W] = sat(dsh(acc, shift of site));
- *   target_exponent (one word) = source_exponent[0] + weight_exponent[0] - shift. Dithered. */
+ *   target_exponent (one word) = source_exponent[0] + weight_exponent[0] - shift. Dithered: the index of an element is that
+ *   in [C][N][H][W], with STROP_FLAG_FLAT that in [C*H*W][N]. Not with STROP_FLAG_PIXELS. */
 #define STROP_OP_CONV_INPUT_GRADIENT 3
 
 /* CONV_WEIGHT_GRADIENT: target int32 [K][C/groups][R][S] = sum over n, p, q of source[k][n][p][q] *
  *   source_2[c][n][p*stride_h + r - pad_top][q*stride_w + s - pad_left]; target_exponent[K] = source_exponent[k] +
  *   source_2_exponent. With STROP_FLAG_BIAS (a layer without L1BN) also grad_beta[K] = sum over n, p, q of
- *   source[k][n][p][q], and source_exponent is one word. */
+ *   source[k][n][p][q], and source_exponent is one word. With STROP_FLAG_PIXELS source_2 is a pixel map. */
 #define STROP_OP_CONV_WEIGHT_GRADIENT 4
 
 /* L1BN_FORWARD: NUMERICS 1.3 steps 3 to 8 (Wu et al., Eq. 9 to 11, Algorithm 1).
@@ -139,7 +158,8 @@
 /* GLOBAL_AVERAGE_POOL_BACKWARD: source [C][N][1][1], target [C][N][H][W], NUMERICS 1.10. Dithered. */
 #define STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD 10
 
-/* FLATTEN: source [C][N][H][W] to target [C*H*W][N]; UNFLATTEN: back. Exponent unchanged. C, H, W are those of the map. */
+/* FLATTEN: source [C][N][H][W] to target [C*H*W][N][1][1]; UNFLATTEN: back. Exponent unchanged. C, H, W are those of the
+ *   map. A Linear layer on a map of up to STROP_MAX_KERNEL a side needs neither: it is a convolution as large as the map. */
 #define STROP_OP_FLATTEN 11
 #define STROP_OP_UNFLATTEN 12
 
@@ -152,22 +172,34 @@
  *   is made afterwards, as by WEIGHT_VIEW. */
 #define STROP_OP_SGD 14
 
-/* WEIGHT_VIEW: weights int8 [rows][columns] and weight_exponent[rows] from master; STROP_FLAG_VIEW_PER_ROW chooses the
- *   exponent for each row (output channel), else one exponent serves all rows and is written to each. Masters have
- *   STROP_WEIGHT_FRACTION bits. */
+/* WEIGHT_VIEW: weight view and weight_exponent[rows] from master; STROP_FLAG_VIEW_PER_ROW chooses the exponent for each
+ *   row (output channel), else one exponent serves all rows and is written to each. Masters have STROP_WEIGHT_FRACTION
+ *   bits. The view's layout follows from channels_in, channels_out = rows, groups, kernel_h, kernel_w and
+ *   STROP_FLAG_PIXELS; columns = channels_in / groups * kernel_h * kernel_w. */
 #define STROP_OP_WEIGHT_VIEW 15
+
+/* ADD_FORWARD (residual): NUMERICS 1.11. target[c][n][h][w] = clamp(rsh(a, ea - ey) + rsh(b, eb - ey)) with a = source, b =
+ *   source_2, one exponent word each, ey = `exponent`, clamp by `activation`; shapes are K, P, Q; target_exponent = ey. */
+#define STROP_OP_ADD_FORWARD 16
+
+/* ADD_BACKWARD: target = source where the activation of ADD_FORWARD passes a gradient, else 0: source is the gradient of its
+ *   output, source_2 its output. Exponent unchanged. Both summands have this gradient. */
+#define STROP_OP_ADD_BACKWARD 17
 
 /* Reserved, so that adding them later changes no layout. Depthwise and grouped convolution need no opcode: groups > 1.
  * A transposed convolution is CONV_INPUT_GRADIENT with STROP_FLAG_TRANSPOSED (round to nearest, pre-norm rate).
  * Concatenation needs no copy: channels are planes, so a producer writes its planes at an offset of the joint tensor.   */
-#define STROP_OP_ADD_FORWARD 16
-#define STROP_OP_ADD_BACKWARD 17
 #define STROP_OP_ACTIVATION_FORWARD 18
 #define STROP_OP_ACTIVATION_BACKWARD 19
 #define STROP_OP_AVERAGE_POOL_FORWARD 20
 #define STROP_OP_AVERAGE_POOL_BACKWARD 21
 #define STROP_OP_CONCATENATE 22
-#define STROP_OP_COUNT 23
+
+/* ADD_GRADIENT: where a map was read twice its two gradients meet (NUMERICS 1.11): target = sat(coarse + dsh(fine, d)), coarse
+ *   and fine the one of source and source_2 with the smaller and the larger exponent (source is coarse where they are equal),
+ *   d = min(their difference, 24); target_exponent = the smaller. Shapes are K, P, Q. Dithered: it draws also when d = 0. */
+#define STROP_OP_ADD_GRADIENT 23
+#define STROP_OP_COUNT 24
 
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
 #define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` and `source_exponent` count from the step's slot */
@@ -179,6 +211,8 @@
 #define STROP_FLAG_VIEW 0x040
 #define STROP_FLAG_VIEW_PER_ROW 0x080
 #define STROP_FLAG_TRANSPOSED 0x100 /* reserved */
+#define STROP_FLAG_PIXELS 0x200     /* the convolution's input is a pixel map */
+#define STROP_FLAG_FLAT 0x400       /* a Linear layer on a map: its gradient is dithered as one of features */
 
 /* ---- activations fused into L1BN ---------------------------------------------------------------------------------- */
 #define STROP_ACTIVATION_NONE 0       /* clamp to [-127, 127]; the gradient passes where abs(y) < 127 */

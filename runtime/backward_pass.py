@@ -10,7 +10,7 @@ import numpy as np
 
 from strop.runtime.contract import C
 from strop.runtime.forward_pass import norm_fields
-from strop.runtime.graph import Flatten, GlobalAveragePool, MaxPool2d, Node, Shape
+from strop.runtime.graph import GlobalAveragePool, MaxPool2d, Node, Shape
 from strop.runtime.state import Block
 from strop.runtime.step import Step, Value, input_fields
 from strop.runtime.updates import update_vector, update_weights
@@ -25,12 +25,12 @@ def emit_backward(step: Step, error: Value, frozen: frozenset[str]) -> None:
             error = _block_backward(step, step.blocks[node.name], error, node.name in frozen, index > last)
         elif isinstance(node.layer, MaxPool2d):
             before = step.inputs[node.name]
-            fields = step.window(node) | {"source_2_plane": step.out.plane(node.input)}
+            fields = step.pool(node) | {"source_2_plane": step.out.plane(node.input)}
             error = _reshape_backward(step, C.OP_MAX_POOL_BACKWARD, node, error, fields, {"source_2": before.tensor})
         elif isinstance(node.layer, GlobalAveragePool):
             fields = input_fields(node.input) | {"dither": step.dither}
             error = _reshape_backward(step, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD, node, error, fields, {})
-        elif isinstance(node.layer, Flatten) and node.input[1] * node.input[2] > 1:
+        elif step.transposes(node):
             error = _reshape_backward(step, C.OP_UNFLATTEN, node, error, input_fields(node.input), {})
 
 
@@ -94,8 +94,8 @@ def _norm_backward(step: Step, block: Block, error: Value, fixed: bool) -> Value
 def _weight_gradient(step: Step, block: Block, error: Value) -> None:
     node = block.node
     source = step.inputs[node.name]
-    fields = step.window(node)
-    fields |= {"source_plane": step.out.plane(node.output), "source_2_plane": step.out.plane(node.input)}
+    fields = step.convolution(node)
+    fields |= {"source_plane": step.out.plane(node.output), "source_2_plane": step.out.plane(source.shape)}
     names = {
         "source": error.tensor,
         "source_exponent": error.exponent,
@@ -105,16 +105,17 @@ def _weight_gradient(step: Step, block: Block, error: Value) -> None:
         "target_exponent": step.out.words(f"{node.name}.grad_weight.exponent", node.output[0]),
     }
     if block.norm is None:
-        fields["flags"] = C.FLAG_BIAS
+        fields["flags"] |= C.FLAG_BIAS
         names["grad_beta"] = step.out.array(f"{node.name}.grad_bias", 4 * node.output[0])
     step.out.emit(C.OP_CONV_WEIGHT_GRADIENT, node.name, fields, names)
 
 
 def _input_gradient(step: Step, block: Block, error: Value) -> Value:
     node = block.node
-    below = _gradient(step, node.name, node.input, 1)
-    fields = step.window(node) | {"dither": step.dither}
-    fields |= {"source_plane": step.out.plane(node.output), "target_plane": step.out.plane(node.input)}
+    conv = step.convolutions[node.name]
+    below = _gradient(step, node.name, conv.input, 1)
+    fields = step.convolution(node, C.FLAG_FLAT if conv.flat else 0) | {"dither": step.dither}
+    fields |= {"source_plane": step.out.plane(node.output), "target_plane": step.out.plane(conv.input)}
     fields |= step.state(
         weights=f"{node.name}.view",
         weight_exponent=f"{node.name}.view_exponent",

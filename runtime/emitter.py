@@ -22,13 +22,18 @@ class Emitter:
         self._words: dict[str, int] = {}
 
     def feature_map(self, name: str, shape: Shape) -> str:
-        """Declare an int8 tensor [C][N][H][W]."""
+        """Declare an int8 feature map of C, H, W."""
+        self._tensors[name] = -(-shape[0] // C.QUAD) * self.plane(shape)
+        return name
+
+    def pixel_map(self, name: str, shape: Shape) -> str:
+        """Declare an int8 pixel map of C, H, W."""
         self._tensors[name] = shape[0] * self.plane(shape)
         return name
 
     def plane(self, shape: Shape) -> int:
-        """Bytes from one channel of a feature map to the next."""
-        return align(self.batch * shape[1] * shape[2])
+        """Bytes from one quad of channels of a feature map to the next, or from one channel of a pixel map."""
+        return -(-self.batch // C.IMAGE_GROUP) * shape[1] * shape[2] * C.WORD_BYTES
 
     def array(self, name: str, nbytes: int) -> str:
         """Declare any other tensor that lives between commands of one step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from strop.runtime.contract import STATISTICS, C
-from strop.runtime.graph import Flatten, GlobalAveragePool, MaxPool2d, Node
+from strop.runtime.graph import GlobalAveragePool, MaxPool2d, Node
 from strop.runtime.state import Block
 from strop.runtime.step import Step, Value, input_fields, output_fields
 
@@ -22,10 +22,10 @@ def emit_forward(step: Step, fixed: frozenset[str], infer: bool) -> Value:
             else:
                 value = _block_forward(step, block, value, block.node.name in fixed)
         elif isinstance(node.layer, MaxPool2d):
-            value = _reshape(step, C.OP_MAX_POOL_FORWARD, node, value, step.window(node))
+            value = _reshape(step, C.OP_MAX_POOL_FORWARD, node, value, step.pool(node))
         elif isinstance(node.layer, GlobalAveragePool):
             value = _reshape(step, C.OP_GLOBAL_AVERAGE_POOL_FORWARD, node, value, input_fields(node.input))
-        elif isinstance(node.layer, Flatten) and node.input[1] * node.input[2] > 1:
+        elif step.transposes(node):
             value = _reshape(step, C.OP_FLATTEN, node, value, input_fields(node.input))
     return value
 
@@ -34,9 +34,16 @@ def _input(step: Step) -> Value:
     channels, height, width = step.graph.input
     border = step.graph.border
     shape = (channels, height + 2 * border, width + 2 * border)
-    value = Value(step.out.feature_map("input", shape), step.out.words("input.exponent"), shape)
     fields = input_fields(step.graph.input) | output_fields(shape) | {"pad_top": border, "pad_left": border}
-    fields |= {"source": step.slot.images, "flags": C.FLAG_SOURCE_IN_SLOT, "target_plane": step.out.plane(shape)}
+    fields |= {"source": step.slot.images, "flags": C.FLAG_SOURCE_IN_SLOT}
+    reader = step.convolutions.get(step.graph.nodes[0].name)
+    exponent = step.out.words("input.exponent")
+    if reader is not None and reader.pixels:
+        value = Value(step.out.pixel_map("input", reader.input), exponent, reader.input)
+        fields |= {"flags": C.FLAG_SOURCE_IN_SLOT | C.FLAG_PIXELS, "columns": reader.columns}
+    else:
+        value = Value(step.out.feature_map("input", shape), exponent, shape)
+    fields["target_plane"] = step.out.plane(value.shape)
     step.out.emit(C.OP_INPUT, "input", fields, {"target": value.tensor, "target_exponent": value.exponent})
     return value
 
@@ -45,14 +52,13 @@ def _block_forward(step: Step, block: Block, value: Value, fixed: bool) -> Value
     node, norm = block.node, block.norm
     assert norm is not None
     channels = node.output[0]
-    flags = C.FLAG_FIXED if fixed else 0
     before = Value(
         step.out.feature_map(f"{node.name}.output", node.output),
         step.out.words(f"{node.name}.exponent", channels),
         node.output,
     )
-    fields = step.window(node) | {"flags": flags}
-    fields |= {"source_plane": step.out.plane(node.input), "target_plane": step.out.plane(node.output)}
+    fields = step.convolution(node, C.FLAG_FIXED if fixed else 0)
+    fields |= {"source_plane": step.out.plane(value.shape), "target_plane": step.out.plane(node.output)}
     fields |= step.state(
         weights=f"{node.name}.view", weight_exponent=f"{node.name}.view_exponent", site=f"{node.name}.pre_norm_site"
     )
@@ -99,8 +105,8 @@ def norm_fields(step: Step, block: Block, fixed: bool) -> dict[str, int]:
 
 def _logits(step: Step, block: Block, value: Value, infer: bool) -> Value:
     node = block.node
-    fields = step.window(node) | {"flags": C.FLAG_LOGITS}
-    fields |= {"source_plane": step.out.plane(node.input), "target_plane": step.slot.logits_plane}
+    fields = step.convolution(node, C.FLAG_LOGITS)
+    fields |= {"source_plane": step.out.plane(value.shape), "target_plane": step.slot.logits_plane}
     fields |= step.state(
         weights=f"{node.name}.view", weight_exponent=f"{node.name}.view_exponent", beta=f"{node.name}.bias"
     )

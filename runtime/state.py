@@ -15,6 +15,7 @@ from strop.runtime.contract import SITE, C
 from strop.runtime.errors import CheckpointMismatch
 from strop.runtime.graph import L1BN, NetworkGraph, Node
 from strop.runtime.planner import align
+from strop.runtime.weight_view import convolution_of
 
 MAX_SHIFT = 24  # NUMERICS.md 1.4
 
@@ -69,7 +70,7 @@ class StateLayout:
             name, shape = block.node.name, block.node.weight_shape
             self._add(f"{name}.weight", shape)
             self._add(f"{name}.weight.momentum", shape)
-            self._add(f"{name}.view", shape, np.int8, derived=True)
+            self._add(f"{name}.view", convolution_of(graph, block.node).view_shape, np.int8, derived=True)
             self._add(f"{name}.view_exponent", shape[:1], derived=True)
             if not block.first:
                 self._add(f"{name}.input_gradient_site", (SITE.itemsize // 4,))

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from strop.runtime.contract import C
 from strop.runtime.emitter import Emitter
-from strop.runtime.graph import Conv2d, MaxPool2d, NetworkGraph, Node, Shape
+from strop.runtime.graph import Flatten, MaxPool2d, NetworkGraph, Node, Shape
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.program import SlotLayout
 from strop.runtime.state import StateLayout, blocks_of
+from strop.runtime.weight_view import convolution_of, is_folded
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,27 @@ class Step:
         self.out = Emitter(graph.name, batch)
         self.slot = SlotLayout.of(batch, int(np.prod(graph.input)), graph.classes)
         self.blocks = {block.node.name: block for block in blocks_of(graph)}
+        self.convolutions = {name: convolution_of(graph, block.node) for name, block in self.blocks.items()}
         self.inputs: dict[str, Value] = {}
         self.dither = layout.offset("dither")
 
-    def window(self, node: Node) -> dict[str, int]:
-        """Return the shape fields of a layer's command."""
-        fields = input_fields(node.input) | output_fields(node.output)
-        if isinstance(node.layer, (Conv2d, MaxPool2d)):
-            fields |= dict(zip(("kernel_h", "kernel_w"), node.layer.kernel, strict=True))
-            fields |= dict(zip(("stride_h", "stride_w"), node.layer.stride, strict=True))
-            fields |= dict(zip(("pad_top", "pad_left"), node.layer.padding, strict=True))
-        if isinstance(node.layer, Conv2d):
-            fields["groups"] = node.layer.groups
-        return fields
+    def convolution(self, node: Node, flags: int = 0) -> dict[str, int]:
+        """Return the shape fields of a convolution's command, and its flags with `flags`."""
+        conv = self.convolutions[node.name]
+        fields = input_fields(conv.input) | output_fields(conv.output) | {"groups": conv.groups}
+        fields["flags"] = flags | (C.FLAG_PIXELS if conv.pixels else 0)
+        return fields | window_fields(conv.kernel, conv.stride, conv.padding)
+
+    def pool(self, node: Node) -> dict[str, int]:
+        """Return the shape fields of a max pooling's command."""
+        assert isinstance(node.layer, MaxPool2d)
+        window = window_fields(node.layer.kernel, node.layer.stride, node.layer.padding)
+        return input_fields(node.input) | output_fields(node.output) | window
+
+    def transposes(self, node: Node) -> bool:
+        """Whether a layer is a Flatten that needs a command: not on a 1x1 map, nor below a Linear that reads it."""
+        reshapes = isinstance(node.layer, Flatten) and node.input[1] * node.input[2] > 1
+        return reshapes and not is_folded(self.graph, node)
 
     def state(self, **names: str) -> dict[str, int]:
         """Return command fields that name state arrays."""
@@ -59,7 +69,7 @@ def output_fields(shape: Shape) -> dict[str, int]:
     return {"channels_out": shape[0], "height_out": shape[1], "width_out": shape[2]}
 
 
-def weight_rows(node: Node) -> dict[str, int]:
-    """Rows and columns of a layer's weights, as SGD and WEIGHT_VIEW take them."""
-    k, *rest = node.weight_shape
-    return {"rows": k, "columns": int(np.prod(rest))}
+def window_fields(kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> dict[str, int]:
+    """R, S, strides and padding of a command."""
+    names = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
+    return dict(zip(names, (*kernel, *stride, *padding), strict=True))

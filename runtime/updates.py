@@ -5,7 +5,7 @@ from __future__ import annotations
 from strop.runtime.contract import C
 from strop.runtime.graph import Node
 from strop.runtime.hyperparameters import batch_mantissa_and_shift, mantissa_and_shift
-from strop.runtime.step import Step, weight_rows
+from strop.runtime.step import Step
 
 
 def _sgd_fields(step: Step, fraction: int, weight_decay: float) -> dict[str, int]:
@@ -23,9 +23,8 @@ def _sgd_fields(step: Step, fraction: int, weight_decay: float) -> dict[str, int
 
 def update_weights(step: Step, node: Node, per_channel: bool) -> None:
     """Emit SGD on a layer's weights, and the int8 view that the next step uses."""
-    flags = C.FLAG_EXPONENT_PER_ROW | C.FLAG_VIEW | (C.FLAG_VIEW_PER_ROW if per_channel else 0)
-    fields = _sgd_fields(step, C.WEIGHT_FRACTION, step.hyper.weight_decay)
-    fields |= {"flags": flags, **weight_rows(node)}
+    fields = _sgd_fields(step, C.WEIGHT_FRACTION, step.hyper.weight_decay) | step.convolutions[node.name].view_fields
+    fields["flags"] |= C.FLAG_EXPONENT_PER_ROW | C.FLAG_VIEW | (C.FLAG_VIEW_PER_ROW if per_channel else 0)
     fields |= step.state(
         master=f"{node.name}.weight",
         momentum=f"{node.name}.weight.momentum",
@@ -49,7 +48,8 @@ def emit_views(step: Step) -> None:
     for block in step.blocks.values():
         node = block.node
         per_channel = block.norm is not None and step.hyper.per_channel_weights
-        fields = {"flags": C.FLAG_VIEW_PER_ROW if per_channel else 0, **weight_rows(node)}
+        fields = step.convolutions[node.name].view_fields
+        fields["flags"] |= C.FLAG_VIEW_PER_ROW if per_channel else 0
         fields |= step.state(
             master=f"{node.name}.weight",
             weights=f"{node.name}.view",

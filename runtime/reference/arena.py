@@ -1,4 +1,4 @@
-"""The device's memory, and typed views that share its bytes. Writing to one writes the tensor, never its padding."""
+"""The device's memory. Arrays of words are views that share its bytes; maps and weights are packed and unpacked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from strop.runtime.contract import SITE, SLOT, STATISTICS, C
 from strop.runtime.errors import ProgramError
 from strop.runtime.reference.arithmetic import Integers, Site
 from strop.runtime.reference.l1bn import Statistics
+from strop.runtime.reference.layout import (
+    map_words,
+    pack_map,
+    pack_pixels,
+    pack_weights,
+    pixel_words,
+    unpack_map,
+    unpack_pixels,
+    unpack_weights,
+    view_shape,
+)
 
 
 class Arena:
@@ -42,11 +53,32 @@ class Arena:
         tensor: NDArray[Any] = np.ndarray(shape, element, self.bytes.data, offset, strides)
         return tensor
 
-    def feature_map(
-        self, offset: int, plane: int, channels: int, batch: int, height: int, width: int
-    ) -> NDArray[np.int8]:
-        """Return the feature map int8 [channels, batch, height, width]."""
-        return self.view(offset, (channels, batch, height, width), np.int8, plane)
+    def read_map(self, offset: int, plane: int, shape: tuple[int, ...]) -> NDArray[np.int8]:
+        """Return a copy of the feature map int8 `shape` = [C, N, H, W]; its quads are `plane` bytes apart."""
+        words = self.view(offset, map_words(*shape), np.int8, plane)
+        return np.array(unpack_map(words, *shape[:2]))
+
+    def write_map(self, offset: int, plane: int, values: NDArray[Any]) -> None:
+        """Write the feature map `values` [C, N, H, W] with the zeros that belong to it."""
+        self.view(offset, map_words(*values.shape), np.int8, plane)[...] = pack_map(values)
+
+    def read_pixels(self, offset: int, plane: int, shape: tuple[int, ...]) -> NDArray[np.int8]:
+        """Return a copy of the map int8 `shape` = [C, N, H, W] that a pixel map holds."""
+        words = self.view(offset, pixel_words(*shape), np.int8, plane)
+        return np.array(unpack_pixels(words, shape[1]))
+
+    def write_pixels(self, offset: int, plane: int, values: NDArray[Any]) -> None:
+        """Write `values` [C, N, H, W] as a pixel map."""
+        self.view(offset, pixel_words(*values.shape), np.int8, plane)[...] = pack_pixels(values)
+
+    def read_weights(self, offset: int, shape: tuple[int, ...], groups: int, pixels: bool) -> NDArray[np.int8]:
+        """Return a copy of the weights int8 `shape` = [K, C/groups, R, S] that a weight view holds."""
+        view = self.view(offset, view_shape(shape, groups, pixels), np.int8)
+        return np.array(unpack_weights(view, shape, groups, pixels))
+
+    def write_weights(self, offset: int, w8: NDArray[Any], groups: int, pixels: bool) -> None:
+        """Write the weight view of w8 [K, C/groups, R, S]."""
+        self.view(offset, view_shape(w8.shape, groups, pixels), np.int8)[...] = pack_weights(w8, groups, pixels)
 
     def words(self, offset: int, *shape: int) -> NDArray[np.int32]:
         """Return an int32 array without gaps."""

@@ -26,14 +26,13 @@ _CONVOLUTION = {
     "dilation_h": (1, 1),
     "dilation_w": (1, 1),
 }
-_L1BN = {
-    "activation": (C.ACTIVATION_NONE, C.ACTIVATION_RELU),
-    **_BATCH,
-    **_OUT,
-    "exponent": (0, C.MAX_EXPONENT),
-}
+_ACTIVATION = {"activation": (C.ACTIVATION_NONE, C.ACTIVATION_RELU)}
+_EXPONENT = {"exponent": (0, C.MAX_EXPONENT)}
+_L1BN = {**_ACTIVATION, **_BATCH, **_OUT, **_EXPONENT}
 _MAX_POOL = {**_BATCH, **_IN, **_OUT_SIZE, **_WINDOW}
 _MAP = {**_BATCH, **_IN}
+_ROWS = {"rows": (1, 2**31 - 1), "columns": (1, 2**31 - 1)}
+_VIEW = {name: _CONVOLUTION[name] for name in ("channels_in", "channels_out", "kernel_h", "kernel_w", "groups")}
 
 _ALLOWED: dict[int, dict[str, tuple[int, int]]] = {
     C.OP_INPUT: {**_MAP, **_OUT_SIZE},
@@ -49,9 +48,16 @@ _ALLOWED: dict[int, dict[str, tuple[int, int]]] = {
     C.OP_FLATTEN: _MAP,
     C.OP_UNFLATTEN: _MAP,
     C.OP_SOFTMAX_CROSS_ENTROPY: {**_BATCH, "channels_out": (1, C.MAX_CLASSES)},
-    C.OP_SGD: {"rows": (1, 2**31 - 1), "columns": (1, 2**31 - 1)},
-    C.OP_WEIGHT_VIEW: {"rows": (1, 2**31 - 1), "columns": (1, 2**31 - 1)},
+    C.OP_SGD: _ROWS,
+    C.OP_WEIGHT_VIEW: {**_VIEW, **_ROWS},
+    C.OP_ADD_FORWARD: _L1BN,
+    C.OP_ADD_BACKWARD: {**_ACTIVATION, **_BATCH, **_OUT},
+    C.OP_ADD_GRADIENT: {**_BATCH, **_OUT},
 }
+_CONVOLUTIONS = (C.OP_CONV_FORWARD, C.OP_CONV_INPUT_GRADIENT, C.OP_CONV_WEIGHT_GRADIENT)
+_NORMS = (C.OP_L1BN_FORWARD, C.OP_L1BN_BACKWARD)
+_TAKE_PIXELS = (C.OP_INPUT, C.OP_CONV_FORWARD, C.OP_CONV_WEIGHT_GRADIENT, C.OP_SGD, C.OP_WEIGHT_VIEW)
+_WITH_PIXELS = {"channels_in": (1, C.MAX_PIXEL_CHANNELS), "groups": (1, 1)}
 _POOLS_WHOLE_MAP = (C.OP_GLOBAL_AVERAGE_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD)
 
 
@@ -60,9 +66,16 @@ def word_beyond_limit(command: Any) -> int | None:
 
     Words that are wrong by themselves come first, the lowest of them; then those that contradict others.
     """
-    if int(command["flags"]) & C.FLAG_TRANSPOSED:
+    opcode, flags = int(command["opcode"]), int(command["flags"])
+    pixels = bool(flags & C.FLAG_PIXELS)
+    if flags & C.FLAG_TRANSPOSED or (pixels and opcode not in _TAKE_PIXELS):
         return _index("flags")
-    allowed = _ALLOWED[int(command["opcode"])]
+    allowed = dict(_ALLOWED[opcode])
+    if opcode == C.OP_SGD and flags & C.FLAG_VIEW:
+        allowed |= _VIEW
+    if pixels:
+        allowed |= {name: bounds for name, bounds in _WITH_PIXELS.items() if name in allowed}
+        allowed |= {"columns": (0, C.MAX_KERNEL - 1)} if opcode == C.OP_INPUT else {}
     wrong = [_index(name) for name, (low, high) in allowed.items() if not low <= int(command[name]) <= high]
     if wrong:
         return min(wrong)
@@ -80,19 +93,23 @@ def _contradictions(command: Any, allowed: dict[str, tuple[int, int]]) -> Iterat
     axes = (("pad_top", "height_in", "height_out"), ("pad_left", "width_in", "width_out"))
     for pad, size_in, size_out in axes:
         yield pad, opcode == C.OP_INPUT and c[pad] + c[size_in] > c[size_out]
-    if "kernel_h" in allowed:
+    if "stride_h" in allowed:
         yield "pad_top", c["pad_top"] >= c["kernel_h"]
-        yield "pad_left", c["pad_left"] >= c["kernel_w"]
+        yield "pad_left", c["pad_left"] >= (1 if c["flags"] & C.FLAG_PIXELS else c["kernel_w"])
         for (pad, size_in, size_out), stride in zip(axes, ("stride_h", "stride_w"), strict=True):
             yield size_out, (c[size_out] - 1) * c[stride] >= c[size_in] + c[pad]
     if "groups" in allowed:
         yield "groups", bool(c["channels_in"] % c["groups"] or c["channels_out"] % c["groups"])
-    if "groups" in allowed or "activation" in allowed:
-        yield "batch", c["batch"] * c["height_out"] * c["width_out"] > C.MAX_REDUCTION
-    if "groups" in allowed:
         taps = c["kernel_h"] * c["kernel_w"]
-        yield "channels_in", c["channels_in"] // c["groups"] * taps > C.MAX_REDUCTION
-        yield "channels_out", c["channels_out"] // c["groups"] * taps > C.MAX_REDUCTION
+        per_input, per_output = (c[name] // c["groups"] * taps for name in ("channels_in", "channels_out"))
+        if "rows" in allowed:
+            yield "rows", c["rows"] != c["channels_out"]
+            yield "columns", c["columns"] != per_input
+    if opcode in (*_CONVOLUTIONS, *_NORMS):
+        yield "batch", c["batch"] * c["height_out"] * c["width_out"] > C.MAX_REDUCTION
+    if opcode in _CONVOLUTIONS:
+        yield "channels_in", per_input > C.MAX_REDUCTION
+        yield "channels_out", per_output > C.MAX_REDUCTION
 
 
 def _index(name: str) -> int:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.runtime.contract import C
-from strop.runtime.reference import convolution, l1bn, loss, pooling, sgd
+from strop.runtime.reference import convolution, l1bn, loss, pooling, residual, sgd
 from strop.runtime.reference.arena import Arena, wide
 from strop.runtime.reference.arithmetic import Integers, Site, advance_dither, control, dither, dsh, rsh, sat, sat32
 from strop.runtime.reference.windows import Geometry
 
 Command = SimpleNamespace
+Shape = tuple[int, int, int, int]
 
 
 class Stop(Exception):
@@ -54,12 +55,20 @@ def _write_target_exponent(arena: Arena, c: Command, slot: int, exponents: NDArr
     arena.words(offset, len(exponents))[:] = exponents
 
 
-def _map_in(arena: Arena, c: Command, offset: int, plane: int) -> NDArray[np.int8]:
-    return arena.feature_map(offset, plane, c.channels_in, c.batch, c.height_in, c.width_in)
+def _shape_in(c: Command) -> Shape:
+    return (c.channels_in, c.batch, c.height_in, c.width_in)
 
 
-def _map_out(arena: Arena, c: Command, offset: int, plane: int, channels: int) -> NDArray[np.int8]:
-    return arena.feature_map(offset, plane, channels, c.batch, c.height_out, c.width_out)
+def _shape_out(c: Command) -> Shape:
+    return (c.channels_out, c.batch, c.height_out, c.width_out)
+
+
+def _read_source(arena: Arena, c: Command, slot: int, shape: Shape) -> NDArray[np.int8]:
+    return arena.read_map(_source(c, slot), c.source_plane, shape)
+
+
+def _write_target(arena: Arena, c: Command, slot: int, values: NDArray[Any]) -> None:
+    arena.write_map(_target(c, slot), c.target_plane, values)
 
 
 def _geometry(c: Command) -> Geometry:
@@ -72,8 +81,18 @@ def _geometry(c: Command) -> Geometry:
     )
 
 
+def _weight_shape(c: Command) -> Shape:
+    return (c.channels_out, c.channels_in // c.groups, c.kernel_h, c.kernel_w)
+
+
 def _weights(arena: Arena, c: Command) -> NDArray[np.int8]:
-    return arena.view(c.weights, (c.channels_out, c.channels_in // c.groups, c.kernel_h, c.kernel_w), np.int8)
+    return arena.read_weights(c.weights, _weight_shape(c), c.groups, bool(c.flags & C.FLAG_PIXELS))
+
+
+def _convolved(arena: Arena, c: Command, offset: int, plane: int) -> NDArray[np.int8]:
+    """Return the map that a convolution reads, which is a pixel map if the command says so."""
+    read = arena.read_pixels if c.flags & C.FLAG_PIXELS else arena.read_map
+    return read(offset, plane, _shape_in(c))
 
 
 def _fixed_shift(site: Site) -> int:
@@ -90,10 +109,17 @@ def _draw(arena: Arena, c: Command, shape: tuple[int, ...]) -> Integers:
     return dither(int(word[0]), shape)
 
 
-def _requantize_error(arena: Arena, c: Command, v: Integers) -> tuple[Integers, int]:
-    """Return v as int8 by the command's site and dither, both advanced, and the shift."""
+def _requantize_error(arena: Arena, c: Command, v: Integers, flat: bool = False) -> tuple[Integers, int]:
+    """Return v as int8 by the command's site and dither, both advanced, and the shift.
+
+    `flat` counts the elements of v [C, N, H, W] for the dither as those of [C*H*W, N].
+    """
     s, site = control(arena.site(c.site), v, C.ERROR_RATE_LOG2)
-    r = _draw(arena, c, v.shape)
+    if flat:
+        channels, samples, height, width = v.shape
+        r = _draw(arena, c, (channels, height, width, samples)).transpose(0, 3, 1, 2)
+    else:
+        r = _draw(arena, c, v.shape)
     arena.write_site(c.site, site)
     return sat(dsh(v, s, r)), s
 
@@ -102,30 +128,31 @@ def _requantize_error(arena: Arena, c: Command, v: Integers) -> tuple[Integers, 
 
 
 def input_conversion(arena: Arena, c: Command, slot: int) -> None:
-    """INPUT: uint8 pixels [N, C, H, W] to int8, black around them."""
+    """INPUT: uint8 pixels [N, C, H, W] to int8, black around them; with PIXELS as a pixel map."""
     pixels = arena.view(_source(c, slot), (c.batch, c.channels_in, c.height_in, c.width_in), np.uint8)
     a0 = np.maximum(pixels.transpose(1, 0, 2, 3).astype(np.int64) - 128, -127)
-    target = _map_out(arena, c, _target(c, slot), c.target_plane, c.channels_in)
-    target[...] = -127
-    room = target[:, :, c.pad_top : c.pad_top + c.height_in, c.pad_left : c.pad_left + c.width_in]
-    room[...] = a0[:, :, : room.shape[2], : room.shape[3]]
+    bordered = np.full((c.channels_in, c.batch, c.height_out, c.width_out), -127)
+    bordered[:, :, c.pad_top : c.pad_top + c.height_in, c.pad_left : c.pad_left + c.width_in] = a0
+    if c.flags & C.FLAG_PIXELS:
+        padded = np.pad(bordered, ((0, 0), (0, 0), (0, 0), (c.columns, 0)))
+        arena.write_pixels(_target(c, slot), c.target_plane, padded)
+    else:
+        _write_target(arena, c, slot, bordered)
     _write_target_exponent(arena, c, slot, [C.INPUT_EXPONENT])
 
 
 def flatten(arena: Arena, c: Command, slot: int) -> None:
-    """FLATTEN: [C, N, H, W] to [C*H*W, N]."""
-    source = _map_in(arena, c, _source(c, slot), c.source_plane)
-    features = source.transpose(0, 2, 3, 1).reshape(-1, c.batch)
-    arena.view(_target(c, slot), features.shape, np.int8, c.target_plane)[...] = features
+    """FLATTEN: [C, N, H, W] to [C*H*W, N, 1, 1]."""
+    source = _read_source(arena, c, slot, _shape_in(c))
+    _write_target(arena, c, slot, source.transpose(0, 2, 3, 1).reshape(-1, c.batch, 1, 1))
     _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def unflatten(arena: Arena, c: Command, slot: int) -> None:
-    """UNFLATTEN: [C*H*W, N] to [C, N, H, W]."""
-    features = c.channels_in * c.height_in * c.width_in
-    source = arena.view(_source(c, slot), (features, c.batch), np.int8, c.source_plane)
+    """UNFLATTEN: [C*H*W, N, 1, 1] to [C, N, H, W]."""
+    source = _read_source(arena, c, slot, (c.channels_in * c.height_in * c.width_in, c.batch, 1, 1))
     ordered = source.reshape(c.channels_in, c.height_in, c.width_in, c.batch).transpose(0, 3, 1, 2)
-    _map_in(arena, c, _target(c, slot), c.target_plane)[...] = ordered
+    _write_target(arena, c, slot, ordered)
     _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
@@ -136,7 +163,7 @@ def conv_forward(arena: Arena, c: Command, slot: int) -> None:
     """CONV_FORWARD: to int8 by the site, or to int32 logits with a bias."""
     ea = _source_exponent(arena, c, slot)
     ew = wide(arena.words(c.weight_exponent, c.channels_out))
-    a8 = _map_in(arena, c, _source(c, slot), c.source_plane)
+    a8 = _convolved(arena, c, _source(c, slot), c.source_plane)
     if c.flags & C.FLAG_LOGITS:
         e = ea + int(ew[0])
         acc = convolution.forward(a8, _weights(arena, c), _geometry(c), c.groups)[:, :, 0, 0]
@@ -152,25 +179,25 @@ def conv_forward(arena: Arena, c: Command, slot: int) -> None:
         arena.write_site(c.site, site)
     else:
         shift = fixed
-    _map_out(arena, c, _target(c, slot), c.target_plane, c.channels_out)[...] = sat(rsh(acc, shift))
+    _write_target(arena, c, slot, sat(rsh(acc, shift)))
     _write_target_exponent(arena, c, slot, ea + ew - shift)
 
 
 def conv_input_gradient(arena: Arena, c: Command, slot: int) -> None:
     """CONV_INPUT_GRADIENT: to int8 by the site, dithered."""
-    dx8 = _map_out(arena, c, _source(c, slot), c.source_plane, c.channels_out)
+    dx8 = _read_source(arena, c, slot, _shape_out(c))
     da = convolution.input_gradient(dx8, _weights(arena, c), _geometry(c), c.groups)
     exponent = _source_exponent(arena, c, slot) + arena.word(c.weight_exponent)
-    e8, shift = _requantize_error(arena, c, da)
-    _map_in(arena, c, _target(c, slot), c.target_plane)[...] = e8
+    e8, shift = _requantize_error(arena, c, da, flat=bool(c.flags & C.FLAG_FLAT))
+    _write_target(arena, c, slot, e8)
     _write_target_exponent(arena, c, slot, [exponent - shift])
 
 
 def conv_weight_gradient(arena: Arena, c: Command, slot: int) -> None:
     """CONV_WEIGHT_GRADIENT: int32 sums; of the bias too, whose layer's error has one exponent."""
     with_bias = bool(c.flags & C.FLAG_BIAS)
-    dx8 = _map_out(arena, c, _source(c, slot), c.source_plane, c.channels_out)
-    a8 = _map_in(arena, c, c.source_2, c.source_2_plane)
+    dx8 = _read_source(arena, c, slot, _shape_out(c))
+    a8 = _convolved(arena, c, c.source_2, c.source_2_plane)
     e_dx = _source_exponents(arena, c, slot, 1 if with_bias else c.channels_out)
     gradient = convolution.weight_gradient(dx8, a8, _geometry(c), c.groups)
     exponents = np.broadcast_to(e_dx, c.channels_out) + arena.word(c.source_2_exponent)
@@ -186,7 +213,7 @@ def conv_weight_gradient(arena: Arena, c: Command, slot: int) -> None:
 def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
     """L1BN_FORWARD: by the mini-batch's statistics, or with FIXED by the running ones."""
     k = c.channels_out
-    x8 = wide(_map_out(arena, c, _source(c, slot), c.source_plane, k)).reshape(k, -1)
+    x8 = wide(_read_source(arena, c, slot, _shape_out(c))).reshape(k, -1)
     ex = _source_exponents(arena, c, slot, k)
     gamma, beta = wide(arena.words(c.gamma, k)), wide(arena.words(c.beta, k))
     running_mu, running_sigma = arena.words(c.running_mu, k), arena.words(c.running_sigma, k)
@@ -204,8 +231,7 @@ def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
     multiplier = l1bn.multiplier(gamma, sigma, c.exponent)
     constant = l1bn.constant(beta, mu, multiplier, c.exponent)
     y8 = l1bn.normalize(x8, multiplier, constant, l1bn.lowest(c.activation))
-    target = _map_out(arena, c, _target(c, slot), c.target_plane, k)
-    target[...] = y8.reshape(target.shape)
+    _write_target(arena, c, slot, y8.reshape(_shape_out(c)))
     arena.write_statistics(c.statistics, l1bn.Statistics(mu, sigma, multiplier, sign_sum))
     _write_target_exponent(arena, c, slot, [c.exponent])
 
@@ -213,9 +239,9 @@ def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
 def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
     """L1BN_BACKWARD: gradients of the input, gamma and beta; with FIXED, of the input alone."""
     k = c.channels_out
-    e8 = wide(_map_out(arena, c, _source(c, slot), c.source_plane, k)).reshape(k, -1)
-    x8 = wide(_map_out(arena, c, c.source_2, c.source_2_plane, k)).reshape(k, -1)
-    y8 = wide(_map_out(arena, c, c.source_3, c.source_3_plane, k)).reshape(k, -1)
+    e8 = wide(_read_source(arena, c, slot, _shape_out(c))).reshape(k, -1)
+    x8 = wide(arena.read_map(c.source_2, c.source_2_plane, _shape_out(c))).reshape(k, -1)
+    y8 = wide(arena.read_map(c.source_3, c.source_3_plane, _shape_out(c))).reshape(k, -1)
     ex = wide(arena.words(c.source_2_exponent, k))
     exponent = _source_exponent(arena, c, slot) + c.exponent + C.SCALE_FRACTION - ex
     kept = arena.statistics(c.statistics, k)
@@ -228,8 +254,7 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
         arena.words(c.grad_gamma, k)[...] = dgamma
         arena.words(c.grad_beta, k)[...] = dbeta
     dx8, shift = _requantize_error(arena, c, v)
-    target = _map_out(arena, c, _target(c, slot), c.target_plane, k)
-    target[...] = dx8.reshape(target.shape)
+    _write_target(arena, c, slot, dx8.reshape(_shape_out(c)))
     _write_target_exponent(arena, c, slot, exponent - shift)
 
 
@@ -238,33 +263,62 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
 
 def max_pool_forward(arena: Arena, c: Command, slot: int) -> None:
     """MAX_POOL_FORWARD."""
-    maxima = pooling.max_forward(_map_in(arena, c, _source(c, slot), c.source_plane), _geometry(c))
-    _map_out(arena, c, _target(c, slot), c.target_plane, c.channels_in)[...] = maxima
+    _write_target(arena, c, slot, pooling.max_forward(_read_source(arena, c, slot, _shape_in(c)), _geometry(c)))
     _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def max_pool_backward(arena: Arena, c: Command, slot: int) -> None:
     """MAX_POOL_BACKWARD."""
-    e8 = wide(_map_out(arena, c, _source(c, slot), c.source_plane, c.channels_in))
-    y8 = _map_in(arena, c, c.source_2, c.source_2_plane)
-    _map_in(arena, c, _target(c, slot), c.target_plane)[...] = pooling.max_backward(e8, y8, _geometry(c))
+    e8 = wide(_read_source(arena, c, slot, (c.channels_in, c.batch, c.height_out, c.width_out)))
+    y8 = arena.read_map(c.source_2, c.source_2_plane, _shape_in(c))
+    _write_target(arena, c, slot, pooling.max_backward(e8, y8, _geometry(c)))
     _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def global_average_pool_forward(arena: Arena, c: Command, slot: int) -> None:
     """GLOBAL_AVERAGE_POOL_FORWARD."""
-    mean = pooling.average_forward(wide(_map_in(arena, c, _source(c, slot), c.source_plane)))
-    arena.feature_map(_target(c, slot), c.target_plane, c.channels_in, c.batch, 1, 1)[...] = mean
+    _write_target(arena, c, slot, pooling.average_forward(wide(_read_source(arena, c, slot, _shape_in(c)))))
     _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
 
 
 def global_average_pool_backward(arena: Arena, c: Command, slot: int) -> None:
     """GLOBAL_AVERAGE_POOL_BACKWARD, dithered."""
-    e8 = wide(arena.feature_map(_source(c, slot), c.source_plane, c.channels_in, c.batch, 1, 1))
-    target = _map_in(arena, c, _target(c, slot), c.target_plane)
-    spread, gained = pooling.average_backward(e8, _draw(arena, c, target.shape))
-    target[...] = spread
+    e8 = wide(_read_source(arena, c, slot, (c.channels_in, c.batch, 1, 1)))
+    spread, gained = pooling.average_backward(e8, _draw(arena, c, _shape_in(c)))
+    _write_target(arena, c, slot, spread)
     _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot) + gained])
+
+
+# ---- residual sums ---------------------------------------------------------------------------------------------------
+
+
+def _source_2(arena: Arena, c: Command) -> Integers:
+    return wide(arena.read_map(c.source_2, c.source_2_plane, _shape_out(c)))
+
+
+def add_forward(arena: Arena, c: Command, slot: int) -> None:
+    """ADD_FORWARD: the sum of two maps, activated."""
+    a8, ea = wide(_read_source(arena, c, slot, _shape_out(c))), _source_exponent(arena, c, slot)
+    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
+    y8 = residual.add_forward(a8, ea, b8, eb, c.exponent, l1bn.lowest(c.activation))
+    _write_target(arena, c, slot, y8)
+    _write_target_exponent(arena, c, slot, [c.exponent])
+
+
+def add_backward(arena: Arena, c: Command, slot: int) -> None:
+    """ADD_BACKWARD: the gradient that both summands have."""
+    e8 = wide(_read_source(arena, c, slot, _shape_out(c)))
+    _write_target(arena, c, slot, residual.add_backward(e8, _source_2(arena, c), l1bn.lowest(c.activation)))
+    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
+
+
+def add_gradient(arena: Arena, c: Command, slot: int) -> None:
+    """ADD_GRADIENT: the sum of two gradients of one map, dithered."""
+    a8, ea = wide(_read_source(arena, c, slot, _shape_out(c))), _source_exponent(arena, c, slot)
+    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
+    e8, exponent = residual.add_gradient(a8, ea, b8, eb, _draw(arena, c, _shape_out(c)))
+    _write_target(arena, c, slot, e8)
+    _write_target_exponent(arena, c, slot, [exponent])
 
 
 # ---- loss and update -------------------------------------------------------------------------------------------------
@@ -285,7 +339,7 @@ def softmax_cross_entropy(arena: Arena, c: Command, slot: int) -> None:
     head["samples"] = c.batch
     if not c.flags & C.FLAG_FIXED:
         e8 = loss.error(logits, e, labels, _draw(arena, c, shape))
-        arena.view(_target(c, slot), shape, np.int8, c.target_plane)[...] = e8
+        _write_target(arena, c, slot, e8.reshape(*shape, 1, 1))
         _write_target_exponent(arena, c, slot, [C.ERROR_EXPONENT])
 
 
@@ -315,7 +369,8 @@ def weight_view(arena: Arena, c: Command, slot: int) -> None:
     del slot
     master = wide(arena.words(c.master, c.rows, c.columns))
     w8, ew = sgd.weight_view(master, bool(c.flags & C.FLAG_VIEW_PER_ROW))
-    arena.view(c.weights, w8.shape, np.int8)[...] = w8
+    shape = _weight_shape(c)
+    arena.write_weights(c.weights, w8.reshape(shape), c.groups, bool(c.flags & C.FLAG_PIXELS))
     arena.words(c.weight_exponent, c.rows)[...] = ew
 
 
@@ -332,6 +387,9 @@ OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
     C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: global_average_pool_backward,
     C.OP_FLATTEN: flatten,
     C.OP_UNFLATTEN: unflatten,
+    C.OP_ADD_FORWARD: add_forward,
+    C.OP_ADD_BACKWARD: add_backward,
+    C.OP_ADD_GRADIENT: add_gradient,
     C.OP_SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
     C.OP_SGD: sgd_update,
     C.OP_WEIGHT_VIEW: weight_view,

@@ -28,7 +28,7 @@ FOLDER = Path(__file__).resolve().parent / "golden"
 STEPS, SLOTS = 3, 2
 LEARNING_RATE = mantissa_and_shift(0.1)
 
-# LeNet-5's kind: a border, 5x5 filters, 2x2 pooling, fully-connected layers
+# LeNet-5's kind: a border, 5x5 filters on pixels, 2x2 pooling, fully-connected layers, the first of them on a map
 LENET = NetworkGraph(
     "small-lenet",
     (1, 11, 13),
@@ -49,6 +49,10 @@ STRIDED = NetworkGraph(
         *(Conv2d(7, (1, 1)), L1BN(), ReLU(), GlobalAveragePool(), Linear(5)),
     ),
 )
+
+
+# a map too wide for a filter, which is flattened
+WIDE = NetworkGraph("small-wide", (1, 4, 18), (Conv2d(3, (3, 2), padding=(1, 1)), L1BN(), ReLU(), Flatten(), Linear(3)))
 
 
 def record_network(graph: NetworkGraph, batch: int, frozen: str, seed: int) -> None:
@@ -98,6 +102,7 @@ def _record(
     """Write one golden file: state, slots and report are what it must leave. Returns the memory afterwards."""
     arena = arena.copy()
     arena[base.commands : base.report] = 0
+    arena[base.workspace :] = 0
     _put(arena, base.commands, program.commands)
     check = [(0, layout.nbytes), (base.slots, SLOTS * slot_bytes), (base.report, REPORT.fields["cycles"][1])]
     device = ReferenceDevice()
@@ -141,8 +146,9 @@ def _put(arena: np.ndarray, offset: int, array: np.ndarray) -> None:
 def main() -> None:
     """Record every file."""
     FOLDER.mkdir(exist_ok=True)
-    record_network(LENET, 12, "conv2", seed=1)
+    record_network(LENET, 18, "conv2", seed=1)
     record_network(STRIDED, 10, "conv1", seed=2)
+    record_network(WIDE, 7, "conv1", seed=3)
     for path in sorted(FOLDER.glob("*.bin")):
         print(f"{path.name}: {path.stat().st_size} bytes, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}")
 

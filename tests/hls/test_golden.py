@@ -19,7 +19,7 @@ def recorded(path: Path) -> Golden:
     """Record a program of one command, INPUT, of three images of 2x5 pixels."""
     command = np.zeros(1, COMMAND)
     sizes = {"batch": 3, "channels_in": 1, "height_in": 2, "width_in": 5, "height_out": 2, "width_out": 5}
-    places = {"source": SOURCE, "target": TARGET, "target_plane": 64, "target_exponent": EXPONENT}
+    places = {"source": SOURCE, "target": TARGET, "target_plane": 640, "target_exponent": EXPONENT}
     for name, value in {"opcode": C.OP_INPUT, **sizes, **places}.items():
         command[name] = value
     arena = np.zeros(8192, np.uint8)
@@ -28,7 +28,7 @@ def recorded(path: Path) -> Golden:
     registers = Registers(
         program=0, commands=1, steps=1, slots=SLOT, slot_stride=64, slot_count=1, first_slot=0, report=REPORT
     )
-    return write_golden(path, ReferenceDevice(), registers, arena, [(TARGET, 30), (EXPONENT, 4)])
+    return write_golden(path, ReferenceDevice(), registers, arena, [(TARGET, 640), (EXPONENT, 4)])
 
 
 def test_a_recorded_run_is_read_back(tmp_path: Path) -> None:
@@ -49,7 +49,9 @@ def test_a_recorded_run_is_read_back(tmp_path: Path) -> None:
     assert again.registers == golden.registers
     assert np.array_equal(again.memory(), golden.memory())
     assert [offset for offset, _ in again.expected] == [TARGET, EXPONENT]
-    assert again.expected[0][1].view(np.int8).tolist() == [max(p - 128, -127) for p in range(120, 150)]
+    words = again.expected[0][1].view(np.int8).reshape(10, 16, 4)  # positions, images, channels
+    assert words[:, :3, 0].T.ravel().tolist() == [max(p - 128, -127) for p in range(120, 150)]
+    assert np.count_nonzero(words) == 29  # of the 30 pixels one is 128
     assert again.expected[1][1].view("<i4").tolist() == [C.INPUT_EXPONENT]
 
 
@@ -62,7 +64,7 @@ def test_a_run_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     wrong = golden.expected[0][1].copy()
     wrong[7] ^= 1
     broken = replace(golden, expected=[(TARGET, wrong), golden.expected[1]])
-    assert differences(broken, ReferenceDevice()) == [f"1 of 30 bytes at {TARGET} differ, the first at {TARGET + 7}"]
+    assert differences(broken, ReferenceDevice()) == [f"1 of 640 bytes at {TARGET} differ, the first at {TARGET + 7}"]
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:

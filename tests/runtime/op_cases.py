@@ -84,20 +84,34 @@ def windows(draw: st.DrawFn, *, inside: bool) -> dict[str, int]:
     return fields
 
 
+batches = st.integers(1, 6) | st.sampled_from([15, 16, 17, 31, 33, 48, 50])  # below, at and beyond whole image groups
+kinds = st.sampled_from(["dense", "dense", "grouped", "depthwise", "linear", "linear on a map", "pixels"])
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> dict[str, int]:
-    """Draw the fields of a convolution: dense, grouped, depthwise, or fully connected."""
-    kind = draw(st.sampled_from(["dense", "grouped", "depthwise", "linear"]))
-    groups = {"dense": 1, "linear": 1}.get(kind) or draw(st.integers(2, 7))
-    per_group = st.just(1) if kind == "depthwise" else st.integers(1, 9)
-    fields = {"groups": groups, "channels_in": groups * draw(per_group), "channels_out": groups * draw(per_group)}
-    if kind == "linear":
-        ones = ("height_in", "width_in", "height_out", "width_out", "kernel_h", "kernel_w", "stride_h", "stride_w")
+    """Draw the fields of a convolution: dense, grouped, depthwise, fully connected on a map or not, or of pixels."""
+    kind = draw(kinds)
+    groups = draw(st.integers(2, 9)) if kind in ("grouped", "depthwise") else 1
+    per_input = st.just(1) if kind == "depthwise" else st.integers(1, 9)
+    per_output = st.integers(1, 3) if kind == "depthwise" else st.integers(1, 9)
+    fields = {"groups": groups, "channels_in": groups * draw(per_input), "channels_out": groups * draw(per_output)}
+    if kind.startswith("linear"):
+        names = ("height_in", "width_in", "height_out", "width_out", "kernel_h", "kernel_w", "stride_h", "stride_w")
         sizes = {"channels_in": draw(st.integers(1, 300)), "channels_out": draw(st.integers(1, 70))}
-        return {**fields, **dict.fromkeys(ones, 1), **sizes, "batch": draw(st.integers(1, 140))}
+        if kind == "linear on a map":
+            height, width = draw(st.integers(1, 7)), draw(st.integers(1, 7) | st.just(C.MAX_KERNEL))
+            sizes["channels_in"] = draw(st.integers(1, 20))
+            sizes |= {"height_in": height, "kernel_h": height, "width_in": width, "kernel_w": width}
+        return {**fields, **dict.fromkeys(names, 1), **sizes, "batch": draw(st.integers(1, 140) | batches)}
     if draw(st.booleans()) and kind == "dense":
         fields |= {"channels_in": draw(st.integers(1, 40)), "channels_out": draw(st.integers(1, 40))}
-    return {**fields, **draw(windows(inside=False)), "batch": draw(st.integers(1, 6))}
+    fields |= {**draw(windows(inside=False)), "batch": draw(batches)}
+    if kind == "pixels":
+        fields |= {"channels_in": draw(st.integers(1, C.MAX_PIXEL_CHANNELS)), "flags": C.FLAG_PIXELS, "pad_left": 0}
+        reach = (fields["width_out"] - 1) * fields["stride_w"]
+        fields["width_in"] = max(fields["width_in"], reach + 1)
+    return fields
 
 
 def shape_of(fields: dict[str, int], *names: str) -> tuple[int, ...]:
@@ -109,15 +123,17 @@ def shape_of(fields: dict[str, int], *names: str) -> tuple[int, ...]:
 def conv_commands(draw: st.DrawFn) -> Case:
     """Draw one of the three phases of a convolution, with the tensors that all of them take."""
     f = draw(convolutions())
-    k, n = f["channels_out"], f["batch"]
-    opcode = draw(st.sampled_from([C.OP_CONV_FORWARD, C.OP_CONV_INPUT_GRADIENT, C.OP_CONV_WEIGHT_GRADIENT]))
-    flat = f["height_out"] == f["width_out"] == 1
-    flags = 0
+    k, n, pixels = f["channels_out"], f["batch"], f.get("flags", 0)
+    phases = [C.OP_CONV_FORWARD, C.OP_CONV_WEIGHT_GRADIENT, *([] if pixels else [C.OP_CONV_INPUT_GRADIENT])]
+    opcode = draw(st.sampled_from(phases))
+    single = f["height_out"] == f["width_out"] == 1
     if opcode == C.OP_CONV_FORWARD:
-        logits = [C.FLAG_LOGITS, C.FLAG_LOGITS | C.FLAG_TARGET_IN_SLOT, C.FLAG_LOGITS | C.FLAG_FIXED] if flat else []
+        logits = [C.FLAG_LOGITS, C.FLAG_LOGITS | C.FLAG_TARGET_IN_SLOT, C.FLAG_LOGITS | C.FLAG_FIXED] if single else []
         flags = draw(st.sampled_from([0, 0, C.FLAG_FIXED, *logits]))
     elif opcode == C.OP_CONV_WEIGHT_GRADIENT:
         flags = draw(st.sampled_from([0, C.FLAG_BIAS]))
+    else:
+        flags = draw(st.sampled_from([0, C.FLAG_FLAT]))
     backward = opcode != C.OP_CONV_FORWARD
     into = draw(int8_tensors(*shape_of(f, "channels_in", "batch", "height_in", "width_in")))
     out = draw(int8_tensors(k, n, *shape_of(f, "height_out", "width_out"))) if backward else None
@@ -133,7 +149,7 @@ def conv_commands(draw: st.DrawFn) -> Case:
     }
     per_channel = backward and not flags & C.FLAG_BIAS
     inputs["source_exponent"] = draw(st.lists(exponents, min_size=k, max_size=k) if per_channel else exponents)
-    return opcode, {**f, "flags": flags}, inputs
+    return opcode, {**f, "flags": flags | pixels}, inputs
 
 
 @st.composite
@@ -177,7 +193,7 @@ def l1bn_backwards(draw: st.DrawFn) -> Case:
 @st.composite
 def max_pools(draw: st.DrawFn) -> Case:
     """Draw MAX_POOL_FORWARD or MAX_POOL_BACKWARD: overlapping, with gaps, with padding; many ties."""
-    f = {**draw(windows(inside=True)), "channels_in": draw(st.integers(1, 20)), "batch": draw(st.integers(1, 9))}
+    f = {**draw(windows(inside=True)), "channels_in": draw(st.integers(1, 20)), "batch": draw(batches)}
     into = draw(int8_tensors(*shape_of(f, "channels_in", "batch", "height_in", "width_in")))
     if draw(st.booleans()):
         return C.OP_MAX_POOL_FORWARD, f, {"source": into, "source_exponent": draw(exponents)}
@@ -196,7 +212,9 @@ def layout_changes(draw: st.DrawFn) -> Case:
     opcodes = [C.OP_FLATTEN, C.OP_UNFLATTEN, C.OP_GLOBAL_AVERAGE_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD]
     opcode = draw(st.sampled_from(opcodes))
     c, n, h, w = shape_of(f, "channels_in", "batch", "height_in", "width_in")
-    shape = {C.OP_UNFLATTEN: (c * h * w, n), C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: (c, n, 1, 1)}.get(opcode, (c, n, h, w))
+    shape = {C.OP_UNFLATTEN: (c * h * w, n, 1, 1), C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: (c, n, 1, 1)}.get(
+        opcode, (c, n, h, w)
+    )
     inputs = {"source": draw(int8_tensors(*shape)), "source_exponent": draw(exponents), "dither": draw(counters)}
     return opcode, f, inputs
 
@@ -210,6 +228,9 @@ def input_conversions(draw: st.DrawFn) -> Case:
         f[pad] = draw(st.integers(0, 5))
         f[out] = f[size] + f[pad] + draw(st.integers(0, 5))
     f["flags"] = draw(st.sampled_from([0, C.FLAG_SOURCE_IN_SLOT]))
+    if f["channels_in"] <= C.MAX_PIXEL_CHANNELS and draw(st.booleans()):
+        f["flags"] |= C.FLAG_PIXELS
+        f["columns"] = draw(st.just(0) | st.integers(0, C.MAX_KERNEL - 1))
     pixels = draw(generators).integers(0, 256, shape_of(f, "batch", "channels_in", "height_in", "width_in"))
     return C.OP_INPUT, f, {"source": pixels}
 
@@ -231,20 +252,50 @@ def losses(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def weight_shapes(draw: st.DrawFn) -> dict[str, int]:
+    """Draw the fields that shape a weight view: dense with few or many columns, merged groups, pixels."""
+    kind = draw(st.sampled_from(["long rows", "dense", "groups", "groups", "pixels"]))
+    kernel = st.integers(1, 5) | st.integers(1, C.MAX_KERNEL)
+    groups = draw(st.integers(2, 9)) if kind == "groups" else 1
+    few = {"groups": st.integers(1, 9), "pixels": st.integers(1, C.MAX_PIXEL_CHANNELS), "dense": st.integers(1, 13)}
+    per_input = draw(few.get(kind, st.integers(1, 300)))
+    f = {"groups": groups, "channels_in": groups * per_input, "flags": C.FLAG_PIXELS if kind == "pixels" else 0}
+    f["channels_out"] = groups * draw(st.integers(1, 20 if groups == 1 else 5))
+    f |= {name: 1 if kind == "long rows" else draw(kernel) for name in ("kernel_h", "kernel_w")}
+    return {**f, "rows": f["channels_out"], "columns": per_input * f["kernel_h"] * f["kernel_w"]}
+
+
+@st.composite
+def residual_sums(draw: st.DrawFn) -> Case:
+    """Draw ADD_FORWARD, ADD_BACKWARD or ADD_GRADIENT: exponents near each other or far apart."""
+    side = st.just(1) if draw(st.booleans()) else st.integers(1, 13)
+    f = {"channels_out": draw(st.integers(1, 40)), "height_out": draw(side), "width_out": draw(side)}
+    f |= {"batch": draw(batches), "activation": draw(st.integers(0, 1)), "exponent": draw(st.integers(0, 8))}
+    first = draw(exponents)
+    inputs: dict[str, Any] = {"source_exponent": first, "dither": draw(counters)}
+    inputs["source_2_exponent"] = draw(st.just(first) | st.integers(first - 3, first + 3) | st.integers(-28, 40))
+    for name in ("source", "source_2"):
+        inputs[name] = draw(int8_tensors(*shape_of(f, "channels_out", "batch", "height_out", "width_out")))
+    return draw(st.sampled_from([C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT])), f, inputs
+
+
+@st.composite
 def updates(draw: st.DrawFn) -> Case:
-    """Draw SGD or WEIGHT_VIEW with every flag and factor."""
-    rows, columns = draw(st.integers(1, 20)), draw(st.integers(1, 300))
-    per_row = draw(st.sampled_from([0, C.FLAG_VIEW_PER_ROW]))
+    """Draw SGD or WEIGHT_VIEW with every flag, factor and view."""
+    weights = draw(weight_shapes())
+    rows, columns = weights["rows"], weights["columns"]
+    weights["flags"] |= draw(st.sampled_from([0, C.FLAG_VIEW_PER_ROW]))
     master = draw(int32_tensors(rows, columns))
     master[draw(st.integers(0, rows - 1))] >>= draw(st.integers(0, 31))
     if draw(st.integers(0, 2)) == 0:
-        return C.OP_WEIGHT_VIEW, {"rows": rows, "columns": columns, "flags": per_row}, {"master": master}
-    view = draw(st.sampled_from([0, C.FLAG_VIEW | per_row]))
+        return C.OP_WEIGHT_VIEW, weights, {"master": master}
+    view = draw(st.sampled_from([0, C.FLAG_VIEW]))
     by_row = draw(st.sampled_from([0, C.FLAG_EXPONENT_PER_ROW]))
+    if not view:
+        weights = {"rows": rows, "columns": columns, "flags": 0}
     fields = {
-        "rows": rows,
-        "columns": columns,
-        "flags": view | by_row,
+        **weights,
+        "flags": weights["flags"] | view | by_row,
         "fraction_bits": C.WEIGHT_FRACTION if view else C.PARAMETER_FRACTION,
         "momentum_decay": draw(st.sampled_from([0, 26, 256]) | st.integers(0, 256)),
         "weight_decay_mantissa": draw(st.just(0) | st.integers(128, 255)),

@@ -1,59 +1,27 @@
 """Programs of one command: place tensors in an arena, run, read back. What every test of single operations stands on.
 
 `run_op` takes tensors by the names of the command's offset fields ("source", "weights", "site", ...) and `labels` and
-`slot` of the mini-batch slot, and gives back every region that the command writes. Maps are [C][N][H][W].
+`slot` of the mini-batch slot, and gives back every region that the command writes. All are plain arrays: maps
+[C, N, H, W] whatever their layout, weight views [K, C/groups, R, S].
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memory_layout import LINE, PLANES, Region, aligned
 from strop.runtime.contract import COMMAND, REPORT, SITE, SLOT, STATISTICS, C, Registers
 
 Tensors = dict[str, NDArray[Any]]
 
 SITE_WORDS = SITE.itemsize // 4
-_LINE = C.ALIGN_BYTES
 _UNWRITTEN = 0x5A  # what memory holds before: a kernel that reads or writes elsewhere shows itself
 _DEFAULTS = dict.fromkeys(("groups", "stride_h", "stride_w", "kernel_h", "kernel_w", "dilation_h", "dilation_w"), 1)
 _REPORTED = ("status", "step", "command", "layer", "steps_done", "detail")
-
-
-@dataclass(frozen=True)
-class Region:
-    """A tensor of a command: the field that names it, its shape, and whether the command reads or writes it."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: bool
-    written: bool
-    planes: bool  # the first axis advances by the field `<name>_plane`
-    in_slot: bool
-
-    def plane_bytes(self, slack: int) -> int:
-        """Bytes from one plane to the next with `slack` idle lines."""
-        return _aligned(int(np.prod(self.shape[1:])) * self.dtype.itemsize) + slack * _LINE
-
-    def nbytes(self, plane: int) -> int:
-        """Bytes of the region, its planes' padding included."""
-        return self.shape[0] * plane if self.planes else int(np.prod(self.shape)) * self.dtype.itemsize
-
-    def view(self, memory: NDArray[np.uint8], offset: int, plane: int) -> NDArray[Any]:
-        """Return the tensor in `memory`."""
-        if not self.planes:
-            return np.ndarray(self.shape, self.dtype, memory.data, offset)
-        inner = np.empty((1, *self.shape[1:]), self.dtype).strides[1:]
-        return np.ndarray(self.shape, self.dtype, memory.data, offset, (plane, *inner))
-
-
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // _LINE) * _LINE
 
 
 def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
@@ -67,15 +35,16 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         "target_exponent": C.FLAG_TARGET_IN_SLOT,
     }
 
-    def region(name: str, shape: tuple[int, ...], dtype: Any, role: str, planes: bool = False) -> Region:
+    def region(name: str, shape: tuple[int, ...], dtype: Any, role: str, layout: str = "array") -> Region:
         in_slot = name in ("slot", "labels") or bool(flags & slot_flag.get(name, 0))
-        return Region(name, shape, np.dtype(dtype), "r" in role, "w" in role, planes, in_slot)
+        groups = f["groups"] if layout == "view" else 1
+        return Region(name, shape, np.dtype(dtype), "r" in role, "w" in role, in_slot, layout, groups)
 
     def words(role: str, **shapes: int) -> Iterator[Region]:
         return (region(name, (count,), np.int32, role) for name, count in shapes.items())
 
     def feature_map(name: str, role: str, *shape: int) -> Region:
-        return region(name, shape, np.int8, role, planes=True)
+        return region(name, shape, np.int8, role, "map")
 
     def sizes(*names: str) -> tuple[int, ...]:
         return tuple(f[name] for name in names)
@@ -86,27 +55,38 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
     def output_map(name: str, role: str, channels: str = "channels_out") -> Region:
         return feature_map(name, role, *sizes(channels, "batch", "height_out", "width_out"))
 
-    def weights() -> Region:
+    def convolved(name: str) -> Region:
+        shape = sizes("channels_in", "batch", "height_in", "width_in")
+        return region(name, shape, np.int8, "r", "pixels" if pixels else "map")
+
+    def weight_shape() -> tuple[int, ...]:
         k, c, r, s = sizes("channels_out", "channels_in", "kernel_h", "kernel_w")
-        return region("weights", (k, c // f["groups"], r, s), np.int8, "r")
+        return k, c // f["groups"], r, s
+
+    def weights(role: str = "r") -> Region:
+        return region("weights", weight_shape(), np.int8, role, "pixel view" if pixels else "view")
 
     def control() -> Iterator[Region]:
         yield region("site", (SITE_WORDS,), np.int32, "rw")
         yield region("dither", (1,), np.uint32, "rw")
 
     def view() -> Iterator[Region]:
-        yield region("weights", sizes("rows", "columns"), np.int8, "w")
+        yield weights("w")
         yield from words("w", weight_exponent=f["rows"])
 
-    fixed = bool(flags & C.FLAG_FIXED)
+    fixed, pixels = bool(flags & C.FLAG_FIXED), bool(flags & C.FLAG_PIXELS)
     if opcode == C.OP_INPUT:
-        pixels = region("source", sizes("batch", "channels_in", "height_in", "width_in"), np.uint8, "r")
-        return [pixels, output_map("target", "w", "channels_in"), *words("w", target_exponent=1)]
+        images = region("source", sizes("batch", "channels_in", "height_in", "width_in"), np.uint8, "r")
+        target = output_map("target", "w", "channels_in")
+        if pixels:
+            c, n, p, q = target.shape
+            target = region("target", (c, n, p, q + f.get("columns", 0)), np.int8, "w", "pixels")
+        return [images, target, *words("w", target_exponent=1)]
     if opcode == C.OP_CONV_FORWARD:
         k = f["channels_out"]
-        read = [input_map("source", "r"), weights(), *words("r", source_exponent=1, weight_exponent=k)]
+        read = [convolved("source"), weights(), *words("r", source_exponent=1, weight_exponent=k)]
         if flags & C.FLAG_LOGITS:
-            logits = region("target", (k, f["batch"]), np.int32, "w", planes=True)
+            logits = region("target", (k, f["batch"]), np.int32, "w", "rows")
             return [*read, *words("r", beta=k), logits, *words("w", target_exponent=1)]
         site = region("site", (SITE_WORDS,), np.int32, "rw")
         return [*read, site, output_map("target", "w"), *words("w", target_exponent=k)]
@@ -116,9 +96,9 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         return [*read, *control(), input_map("target", "w"), *words("w", target_exponent=1)]
     if opcode == C.OP_CONV_WEIGHT_GRADIENT:
         k, bias = f["channels_out"], bool(flags & C.FLAG_BIAS)
-        read = [output_map("source", "r"), input_map("source_2", "r")]
+        read = [output_map("source", "r"), convolved("source_2")]
         read += words("r", source_exponent=1 if bias else k, source_2_exponent=1)
-        gradient = region("target", weights().shape, np.int32, "w")
+        gradient = region("target", weight_shape(), np.int32, "w")
         written = {"target_exponent": k, "grad_beta": k} if bias else {"target_exponent": k}
         return [*read, gradient, *words("w", **written)]
     if opcode == C.OP_L1BN_FORWARD:
@@ -148,18 +128,23 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         pooled = feature_map("source", "r", *sizes("channels_in", "batch"), 1, 1)
         return [pooled, dither, input_map("target", "w"), *exponents]
     if opcode in (C.OP_FLATTEN, C.OP_UNFLATTEN):
-        flat = (f["channels_in"] * f["height_in"] * f["width_in"], f["batch"])
+        flat = (f["channels_in"] * f["height_in"] * f["width_in"], f["batch"], 1, 1)
         if opcode == C.OP_FLATTEN:
             return [input_map("source", "r"), feature_map("target", "w", *flat), *exponents]
         return [feature_map("source", "r", *flat), input_map("target", "w"), *exponents]
+    if opcode in (C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT):
+        summands = [output_map("source", "r"), output_map("source_2", "r"), *exponents]
+        summands += [] if opcode == C.OP_ADD_BACKWARD else words("r", source_2_exponent=1)
+        dither = region("dither", (1,), np.uint32, "rw")
+        return [*summands, *([dither] if opcode == C.OP_ADD_GRADIENT else []), output_map("target", "w")]
     if opcode == C.OP_SOFTMAX_CROSS_ENTROPY:
         shape = sizes("channels_out", "batch")
-        logits = region("source", shape, np.int32, "r", planes=True)
+        logits = region("source", shape, np.int32, "r", "rows")
         read = [logits, *words("r", source_exponent=1, labels=f["batch"]), region("slot", (1,), SLOT, "rw")]
         if fixed:
             return read
         dither = region("dither", (1,), np.uint32, "rw")
-        return [*read, dither, feature_map("target", "w", *shape), *words("w", target_exponent=1)]
+        return [*read, dither, feature_map("target", "w", *shape, 1, 1), *words("w", target_exponent=1)]
     if opcode == C.OP_SGD:
         shape = sizes("rows", "columns")
         state = [region(name, shape, np.int32, "rw") for name in ("master", "momentum")]
@@ -191,15 +176,14 @@ def run_op(
     for tensor in tensors:
         if tensor.name != "slot":
             command[tensor.name] = at[tensor.name] - (slots + slot_bytes if tensor.in_slot else 0)
-        if tensor.planes:
+        if tensor.layout in PLANES:
             command[f"{tensor.name}_plane"] = planes[tensor.name]
 
     before = np.full(nbytes, _UNWRITTEN, np.uint8)
     before[: COMMAND.itemsize] = command.view(np.uint8)
     for tensor in tensors:
         if tensor.read:
-            given = np.asarray(inputs[tensor.name]).astype(tensor.dtype).reshape(tensor.shape)
-            tensor.view(before, at[tensor.name], planes[tensor.name])[...] = given
+            tensor.put(before, at[tensor.name], planes[tensor.name], inputs[tensor.name])
     device.allocate(nbytes)
     device.write(0, before)
     registers = Registers(
@@ -212,27 +196,28 @@ def run_op(
     allowed[report : report + REPORT.itemsize] = True
     for tensor in tensors:
         if tensor.written:
-            allowed[at[tensor.name] : at[tensor.name] + tensor.nbytes(planes[tensor.name])] = True
+            allowed[at[tensor.name] + tensor.may_change(planes[tensor.name])] = True
     stray = np.flatnonzero((before != after) & ~allowed)
     assert not stray.size, f"bytes {stray[:8]} were changed; they belong to no output among {sorted(at.items())}"
 
-    results = {t.name: t.view(after, at[t.name], planes[t.name]).copy() for t in tensors if t.written}
+    done = bool(record["status"] == C.STATUS_OK)
+    results = {t.name: t.take(after, at[t.name], planes[t.name], written=done) for t in tensors if t.written}
     results["report"] = np.array([record[name] for name in _REPORTED], np.uint32)
     return results
 
 
 def _place(tensors: list[Region], slack: int) -> tuple[dict[str, int], dict[str, int], int, int, int, int]:
     """Return offsets and plane strides by name, bytes of a slot, and the offsets of slots, report and end."""
-    planes = {tensor.name: tensor.plane_bytes(slack) if tensor.planes else 0 for tensor in tensors}
+    planes = {tensor.name: tensor.plane_bytes(slack) if tensor.layout in PLANES else 0 for tensor in tensors}
     at = {"slot": 0}
-    end, slot_end = COMMAND.itemsize + _LINE, _aligned(SLOT.itemsize)
+    end, slot_end = COMMAND.itemsize + LINE, aligned(SLOT.itemsize)
     for tensor in tensors:
-        nbytes = _aligned(tensor.nbytes(planes[tensor.name])) + _LINE  # an idle line between tensors
+        nbytes = aligned(tensor.nbytes(planes[tensor.name])) + LINE  # an idle line between tensors
         if tensor.name != "slot" and tensor.in_slot:
             at[tensor.name], slot_end = slot_end, slot_end + nbytes
         elif tensor.name != "slot":
             at[tensor.name], end = end, end + nbytes
-    report, slots = end, end + _aligned(REPORT.itemsize) + _LINE
+    report, slots = end, end + aligned(REPORT.itemsize) + LINE
     for tensor in tensors:
         if tensor.in_slot:
             at[tensor.name] += slots + slot_end

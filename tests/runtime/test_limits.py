@@ -24,6 +24,7 @@ SMALL |= dict.fromkeys(("kernel_h", "kernel_w", "stride_h", "stride_w", "dilatio
 INPUT, OUTPUT = ("channels_in", "height_in", "width_in"), ("height_out", "width_out")
 WINDOW = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
 CONVOLUTION = ("batch", *INPUT, "channels_out", *OUTPUT, *WINDOW, "groups", "dilation_h", "dilation_w")
+VIEW = ("rows", "columns", "channels_in", "channels_out", "kernel_h", "kernel_w", "groups")
 USED = {
     C.OP_INPUT: ("batch", *INPUT, *OUTPUT),
     C.OP_CONV_FORWARD: CONVOLUTION,
@@ -39,7 +40,10 @@ USED = {
     C.OP_UNFLATTEN: ("batch", *INPUT),
     C.OP_SOFTMAX_CROSS_ENTROPY: ("batch", "channels_out"),
     C.OP_SGD: ("rows", "columns"),
-    C.OP_WEIGHT_VIEW: ("rows", "columns"),
+    C.OP_WEIGHT_VIEW: VIEW,
+    C.OP_ADD_FORWARD: ("activation", "batch", "channels_out", *OUTPUT),
+    C.OP_ADD_BACKWARD: ("activation", "batch", "channels_out", *OUTPUT),
+    C.OP_ADD_GRADIENT: ("batch", "channels_out", *OUTPUT),
 }
 MAY_BE_ZERO = ("activation", "pad_top", "pad_left")
 TOO_LARGE = 0x80000001
@@ -69,7 +73,32 @@ def test_a_field_beyond_its_limit_is_named(device: Device, opcode: int, field: s
         assert not changed
 
 
+@pytest.mark.parametrize("field", VIEW)
+def test_an_update_that_makes_a_view_is_checked_as_one(device: Device, field: str) -> None:
+    """Protects the view's memory: SGD with VIEW uses words that SGD alone does not look at."""
+    for value in (0, TOO_LARGE):
+        fields = {**SMALL, "opcode": C.OP_SGD, "flags": C.FLAG_VIEW, field: value}
+        report, changed = report_of(device, fields)
+        assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields[field][1] // 4)
+        assert not changed
+
+
+ONE = {"flags": C.FLAG_PIXELS, "channels_in": 1, "groups": 1}
+SHAPED = {"rows": 4, "columns": 2 * 3, "kernel_h": 3}
 CONTRADICTIONS = [
+    (C.OP_WEIGHT_VIEW, {**SHAPED, "rows": 5}, "rows"),
+    (C.OP_WEIGHT_VIEW, {**SHAPED, "columns": 7}, "columns"),
+    (C.OP_SGD, {**SHAPED, "flags": C.FLAG_VIEW, "columns": 12}, "columns"),  # of one group, not of both
+    (C.OP_WEIGHT_VIEW, {**SHAPED, "channels_in": 5}, "groups"),
+    (C.OP_WEIGHT_VIEW, {**SHAPED, **ONE, "channels_in": 3}, "channels_in"),
+    (C.OP_SGD, {**SHAPED, **ONE, "flags": C.FLAG_PIXELS | C.FLAG_VIEW, "groups": 2, "channels_in": 2}, "groups"),
+    (C.OP_INPUT, {**ONE, "channels_in": 3}, "channels_in"),
+    (C.OP_INPUT, {**ONE, "columns": C.MAX_KERNEL}, "columns"),
+    (C.OP_CONV_FORWARD, {**ONE, "channels_in": 4}, "channels_in"),
+    (C.OP_CONV_FORWARD, {**ONE, "channels_in": 2, "groups": 2}, "groups"),
+    (C.OP_CONV_WEIGHT_GRADIENT, {**ONE, "kernel_w": 3, "pad_left": 1}, "pad_left"),
+    (C.OP_CONV_INPUT_GRADIENT, ONE, "flags"),
+    (C.OP_MAX_POOL_FORWARD, ONE, "flags"),
     (C.OP_INPUT, {"pad_top": 1}, "pad_top"),
     (C.OP_INPUT, {"pad_left": 1 << 22}, "pad_left"),
     (C.OP_INPUT, {"height_in": 7}, "pad_top"),
@@ -93,10 +122,11 @@ def test_words_that_contradict_each_other_are_refused(
     assert not changed
 
 
+@pytest.mark.parametrize("opcode", [C.OP_L1BN_FORWARD, C.OP_L1BN_BACKWARD, C.OP_ADD_FORWARD])
 @pytest.mark.parametrize("exponent", [-1, 9, -(2**31)])
-def test_an_output_exponent_beyond_its_range_is_refused(device: Device, exponent: int) -> None:
-    """Protects the shifts of L1BN's constants."""
-    report, changed = report_of(device, {**SMALL, "opcode": C.OP_L1BN_FORWARD, "exponent": exponent})
+def test_an_output_exponent_beyond_its_range_is_refused(device: Device, opcode: int, exponent: int) -> None:
+    """Protects the shifts of L1BN's constants and of summands."""
+    report, changed = report_of(device, {**SMALL, "opcode": opcode, "exponent": exponent})
     assert (report["status"], report["detail"]) == (C.STATUS_BAD_COMMAND, COMMAND.fields["exponent"][1] // 4)
     assert not changed
 
@@ -117,7 +147,9 @@ def test_a_map_too_large_to_pool_whole_is_refused(device: Device) -> None:
     assert not changed
 
 
-@pytest.mark.parametrize("opcode", [C.OP_NONE, *range(C.OP_ADD_FORWARD, C.OP_COUNT), C.OP_COUNT, 0xFFFFFFFF])
+@pytest.mark.parametrize(
+    "opcode", [C.OP_NONE, *range(C.OP_ACTIVATION_FORWARD, C.OP_ADD_GRADIENT), C.OP_COUNT, 0xFFFFFFFF]
+)
 def test_opcodes_that_do_not_exist_yet_are_refused(device: Device, opcode: int) -> None:
     """Protects later operations: a kernel that lacks one says so, whatever the other fields hold."""
     report, changed = report_of(device, {"opcode": opcode})

@@ -35,7 +35,7 @@ def compare(emulators: list[Any], case: Case, slack: int = 1) -> None:
 @quick
 @given(case=op_cases.conv_commands(), slack=idle_lines)
 def test_convolution(emulators: list[Any], case: Case, slack: int) -> None:
-    """Protects the multiply-accumulate array: every phase, stride, padding, group; sites set, unset, FIXED; logits."""
+    """Protects the multiply-accumulate array: every phase, stride, padding, group; pixel maps; sites; logits."""
     compare(emulators, case, slack)
 
 
@@ -126,6 +126,13 @@ def test_dither_at_every_kind_of_shift(emulators: list[Any], shift: int) -> None
 
 
 @quick
+@given(case=op_cases.residual_sums(), slack=idle_lines)
+def test_residual_sums(emulators: list[Any], case: Case, slack: int) -> None:
+    """Protects the sum's rounding and clamp, its mask, and the gradients of a map that was read twice."""
+    compare(emulators, case, slack)
+
+
+@quick
 @given(case=op_cases.updates(), slack=idle_lines)
 def test_sgd_and_weight_view(emulators: list[Any], case: Case, slack: int) -> None:
     """Protects 64-bit products, the clipped shift, saturation and the exponents of the view."""
@@ -146,12 +153,15 @@ def square(
 
 LAYERS = {
     "LeNet-5 conv1": square(37, 1, 6, 32, 5),
+    "LeNet-5 conv1, pixels": {**square(37, 1, 6, 32, 5), "flags": C.FLAG_PIXELS},
     "LeNet-5 conv2": square(37, 6, 16, 14, 5),
-    "LeNet-5 fc1": square(131, 400, 120, 1, 1),
+    "LeNet-5 fc1": {**square(131, 16, 120, 5, 5), "flags": C.FLAG_FLAT},
     "VGG": square(3, 67, 131, 13, 3, pad=1),
     "stride 2": square(5, 35, 70, 15, 3, stride=2, pad=1),
     "1x1": square(7, 129, 65, 6, 1),
     "depthwise": square(9, 75, 75, 11, 3, pad=1, groups=75),
+    "groups of three": square(18, 33, 66, 9, 3, pad=1, groups=11),
+    "last group alone": square(18, 24, 6, 9, 3, groups=3),  # two groups of eight channels are merged, the third is left
     "largest filter": square(2, 3, 5, 31, 15, stride=4, pad=7),
     "one pixel": square(1, 1, 1, 1, 1),
     "wide fc": square(19, 2049, 33, 1, 1),
@@ -175,11 +185,12 @@ def test_layers_of_networks(emulators: list[Any], name: str) -> None:
     a8, e8 = tensor(C.OP_CONV_FORWARD, "source"), tensor(C.OP_CONV_INPUT_GRADIENT, "source")
     e_dx = {"source_exponent": rng.integers(5, 12, k)}
     compare(emulators, (C.OP_CONV_FORWARD, f, {"source": a8, "source_exponent": 3, **weights, **control}))
-    compare(emulators, (C.OP_CONV_INPUT_GRADIENT, f, {"source": e8, **e_dx, **weights, **control}))
+    if not f.get("flags", 0) & C.FLAG_PIXELS:
+        compare(emulators, (C.OP_CONV_INPUT_GRADIENT, f, {"source": e8, **e_dx, **weights, **control}))
     gradient = {"source": e8, **e_dx, "source_2": a8, "source_2_exponent": 3}
     compare(emulators, (C.OP_CONV_WEIGHT_GRADIENT, f, gradient))
 
-    bn = {**f, "activation": C.ACTIVATION_RELU, "exponent": 3}
+    bn = {**f, "flags": 0, "activation": C.ACTIVATION_RELU, "exponent": 3}
     x8 = tensor(C.OP_L1BN_FORWARD, "source")
     parameters = {name: rng.integers(-(2**20), 2**21, k) for name in ("gamma", "beta", "running_mu", "running_sigma")}
     forward = {"source": x8, **e_dx, **parameters, "running_steps": [3]}
@@ -191,7 +202,7 @@ def test_layers_of_networks(emulators: list[Any], name: str) -> None:
 
     rows, columns = k, int(np.prod(weights["weights"].shape[1:]))
     master, momentum, dw = (rng.integers(-(2**b), 2**b, (rows, columns)) for b in (26, 24, 22))
-    sgd = {
+    sgd = {name: f[name] for name in ("channels_in", "channels_out", "groups", "kernel_h", "kernel_w")} | {
         "rows": rows,
         "columns": columns,
         "fraction_bits": 24,
@@ -199,6 +210,6 @@ def test_layers_of_networks(emulators: list[Any], name: str) -> None:
         "batch_mantissa": 1,
         "batch_shift": 7,
     }
-    flags = C.FLAG_VIEW | C.FLAG_VIEW_PER_ROW | C.FLAG_EXPONENT_PER_ROW
+    flags = f.get("flags", 0) | C.FLAG_VIEW | C.FLAG_VIEW_PER_ROW | C.FLAG_EXPONENT_PER_ROW
     state = {"master": master, "momentum": momentum, "gradient": dw, "gradient_exponent": rng.integers(5, 25, rows)}
     compare(emulators, (C.OP_SGD, {**sgd, "flags": flags}, {**state, "slot": slot_head()}))

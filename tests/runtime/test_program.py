@@ -57,9 +57,9 @@ def test_a_good_report_raises_nothing() -> None:
     ("fields", "kind", "message"),
     [
         (
-            {"status": C.STATUS_LABEL_RANGE, "step": 2, "command": 8, "layer": 8, "detail": 17},
+            {"status": C.STATUS_LABEL_RANGE, "step": 2, "command": 7, "layer": 7, "detail": 17},
             InputError,
-            "step 2, command 8, layer loss: the label of sample 17 of the mini-batch is out of range",
+            "step 2, command 7, layer loss: the label of sample 17 of the mini-batch is out of range",
         ),
         (
             {"status": C.STATUS_SITE_UNSET, "command": 1, "layer": 1},

@@ -54,11 +54,11 @@ def test_names_shapes_and_dtypes_of_a_small_network() -> None:
     assert [t.name for t in layout.stored] == list(expected)
     derived = {t.name: (t.shape, t.dtype.name) for t in layout.tensors.values() if t.derived}
     assert derived == {
-        "conv1.view": ((4, 1, 3, 3), "int8"),
+        "conv1.view": ((4, 1, 3, 1, 4), "int8"),  # pixels: a row of three taps is one word
         "conv1.view_exponent": ((4,), "int32"),
-        "fc1.view": ((7, 36, 1, 1), "int8"),
+        "fc1.view": ((7, 1, 3, 3, 4), "int8"),  # 36 features are a map of 4 channels of 3x3
         "fc1.view_exponent": ((7,), "int32"),
-        "fc2.view": ((3, 7, 1, 1), "int8"),
+        "fc2.view": ((3, 2, 1, 1, 4), "int8"),
         "fc2.view_exponent": ((3,), "int32"),
     }
 
