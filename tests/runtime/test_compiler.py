@@ -17,7 +17,7 @@ from strop.runtime.compiler import compile_inference, compile_training, compile_
 from strop.runtime.contract import C
 from strop.runtime.emulator import EmulatorDevice
 from strop.runtime.errors import InputError, LimitError, MemoryPlanError
-from strop.runtime.graph import L1BN, Conv2d, GlobalAveragePool, Linear, NetworkGraph, ReLU
+from strop.runtime.graph import L1BN, Conv2d, Flatten, GlobalAveragePool, Linear, NetworkGraph, ReLU
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.planner import Placement, Tenant, align
 from strop.runtime.program import ArenaBase, Program
@@ -167,6 +167,18 @@ def test_weight_exponents_follow_the_choice() -> None:
         for operation, program in (("sgd", train), ("weight_view", views)):
             rows = {layer: bool(flags(program, operation, layer) & C.FLAG_VIEW_PER_ROW) for layer in ("conv1", "fc2")}
             assert rows == {"conv1": per_channel, "fc2": False}
+
+
+def test_a_map_too_wide_for_a_filter_is_flattened() -> None:
+    """Protects large maps: the Linear layer reads features, and the gradient is brought back into the map."""
+    layers = (Conv2d(2, (1, 1)), L1BN(), Flatten(), Linear(3))
+    graphs_by_width = {width: NetworkGraph("wide", (1, 2, width), layers) for width in (15, 16)}
+    commands = {width: steps_of(training(graph)) for width, graph in graphs_by_width.items()}
+    assert ("flatten", "flatten1") in commands[16]
+    assert ("unflatten", "flatten1") in commands[16]
+    assert not [layer for _, layer in commands[15] if layer == "flatten1"]
+    assert flags(training(graphs_by_width[15]), "conv_input_gradient", "fc1") == C.FLAG_FLAT
+    assert flags(training(graphs_by_width[16]), "conv_input_gradient", "fc1") == 0
 
 
 # ---- frozen layers ---------------------------------------------------------------------------------------------------
