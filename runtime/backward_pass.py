@@ -1,7 +1,8 @@
 """Compiles the backward pass, from the loss down to the first trainable block.
 
 A block is L1BN_BACKWARD, weight gradient, input gradient, SGD, in this order:
-the input gradient needs the weights of the forward pass.
+the input gradient needs the weights of the forward pass. The gradient of an addition goes to both branches; where they
+began, the two that come back are added.
 """
 
 from __future__ import annotations
@@ -9,22 +10,26 @@ from __future__ import annotations
 import numpy as np
 
 from strop.runtime.contract import C
-from strop.runtime.forward_pass import norm_fields
-from strop.runtime.graph import GlobalAveragePool, MaxPool2d, Node, Shape
+from strop.runtime.forward_pass import addition_fields, norm_fields
+from strop.runtime.graph import GlobalAveragePool, MaxPool2d, NetworkGraph, Node, Residual, Shape
 from strop.runtime.state import Block
-from strop.runtime.step import Step, Value, input_fields
+from strop.runtime.step import Step, Value, input_fields, output_fields
 from strop.runtime.updates import update_vector, update_weights
 
 
 def emit_backward(step: Step, error: Value, frozen: frozenset[str]) -> None:
-    """Emit the backward pass and the updates, down to the first block that is not frozen."""
-    last = min(i for i, node in enumerate(step.graph.nodes) if node.name in step.blocks and node.name not in frozen)
-    for index in range(len(step.graph.nodes) - 1, last - 1, -1):
-        node = step.graph.nodes[index]
+    """Emit the backward pass and the updates, on each branch down to the first block that is not frozen."""
+    trained = _depend_on_trained(step.graph, frozenset(step.blocks) - frozen)
+    errors = {step.graph.nodes[-1].name: error}  # the gradients of layers' outputs
+    for node in reversed(step.graph.nodes):
+        if node.name not in trained:
+            continue
+        error = errors.pop(node.name)
+        below = [source for source in node.sources if source in trained]
         if node.name in step.blocks:
-            error = _block_backward(step, step.blocks[node.name], error, node.name in frozen, index > last)
+            error = _block_backward(step, step.blocks[node.name], error, node.name in frozen, bool(below))
         elif isinstance(node.layer, MaxPool2d):
-            before = step.inputs[node.name]
+            before = step.read_by(node)
             fields = step.pool(node) | {"source_2_plane": step.out.plane(node.input)}
             error = _reshape_backward(step, C.OP_MAX_POOL_BACKWARD, node, error, fields, {"source_2": before.tensor})
         elif isinstance(node.layer, GlobalAveragePool):
@@ -32,6 +37,40 @@ def emit_backward(step: Step, error: Value, frozen: frozenset[str]) -> None:
             error = _reshape_backward(step, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD, node, error, fields, {})
         elif step.transposes(node):
             error = _reshape_backward(step, C.OP_UNFLATTEN, node, error, input_fields(node.input), {})
+        elif isinstance(node.layer, Residual):
+            names = {"source_2": step.outputs[node.name].tensor}
+            error = _reshape_backward(step, C.OP_ADD_BACKWARD, node, error, addition_fields(step, node), names)
+        for source in below:
+            errors[source] = _sum(step, source, errors[source], error) if source in errors else error
+
+
+def _depend_on_trained(graph: NetworkGraph, trained: frozenset[str]) -> set[str]:
+    """Return the nodes whose output moves with the weights of `trained`: those that need a gradient."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if node.name in trained or not found.isdisjoint(node.sources):
+            found.add(node.name)
+    return found
+
+
+def _sum(step: Step, name: str, error: Value, other: Value) -> Value:
+    """Emit the gradient of what `name` gives to two readers."""
+    total = Value(
+        step.out.feature_map(f"{name}.gradient", error.shape),
+        step.out.words(f"{name}.gradient.exponent"),
+        error.shape,
+    )
+    planes = dict.fromkeys(("source_plane", "source_2_plane", "target_plane"), step.out.plane(error.shape))
+    names = {
+        "source": error.tensor,
+        "source_exponent": error.exponent,
+        "source_2": other.tensor,
+        "source_2_exponent": other.exponent,
+        "target": total.tensor,
+        "target_exponent": total.exponent,
+    }
+    step.out.emit(C.OP_ADD_GRADIENT, name, planes | output_fields(error.shape) | {"dither": step.dither}, names)
+    return total
 
 
 def _reshape_backward(
@@ -93,7 +132,7 @@ def _norm_backward(step: Step, block: Block, error: Value, fixed: bool) -> Value
 
 def _weight_gradient(step: Step, block: Block, error: Value) -> None:
     node = block.node
-    source = step.inputs[node.name]
+    source = step.read_by(node)
     fields = step.convolution(node)
     fields |= {"source_plane": step.out.plane(node.output), "source_2_plane": step.out.plane(source.shape)}
     names = {

@@ -1,10 +1,10 @@
-"""Compiles the forward pass and the loss: each block is CONV_FORWARD and L1BN_FORWARD."""
+"""Compiles the forward pass and the loss: a block is CONV_FORWARD and L1BN_FORWARD; branches end in ADD_FORWARD."""
 
 from __future__ import annotations
 
 from strop.runtime.contract import STATISTICS, C
-from strop.runtime.graph import GlobalAveragePool, MaxPool2d, Node
-from strop.runtime.state import Block
+from strop.runtime.graph import IMAGES, GlobalAveragePool, MaxPool2d, Node, Residual
+from strop.runtime.state import Block, feeds_relu
 from strop.runtime.step import Step, Value, input_fields, output_fields
 
 ACTIVATION_EXPONENT = 3  # NUMERICS.md 1.2: 4 saturates in long runs
@@ -12,9 +12,9 @@ ACTIVATION_EXPONENT = 3  # NUMERICS.md 1.2: 4 saturates in long runs
 
 def emit_forward(step: Step, fixed: frozenset[str], infer: bool) -> Value:
     """Emit the forward pass; blocks in `fixed` use running statistics. Returns the logits."""
-    value = _input(step)
+    value = step.outputs[IMAGES] = _input(step)
     for node in step.graph.nodes:
-        step.inputs[node.name] = value
+        value = step.read_by(node)
         if node.name in step.blocks:
             block = step.blocks[node.name]
             if block.norm is None:
@@ -27,6 +27,9 @@ def emit_forward(step: Step, fixed: frozenset[str], infer: bool) -> Value:
             value = _reshape(step, C.OP_GLOBAL_AVERAGE_POOL_FORWARD, node, value, input_fields(node.input))
         elif step.transposes(node):
             value = _reshape(step, C.OP_FLATTEN, node, value, input_fields(node.input))
+        elif isinstance(node.layer, Residual):
+            value = _add(step, node)
+        step.outputs[node.name] = value
     return value
 
 
@@ -140,6 +143,36 @@ def _reshape(step: Step, opcode: int, node: Node, value: Value, fields: dict[str
         },
     )
     return after
+
+
+def _add(step: Step, node: Node) -> Value:
+    body, shortcut = (step.outputs[source] for source in node.sources)
+    after = Value(
+        step.out.feature_map(f"{node.name}.output", node.output),
+        step.out.words(f"{node.name}.exponent"),
+        node.output,
+    )
+    step.out.emit(
+        C.OP_ADD_FORWARD,
+        node.name,
+        addition_fields(step, node) | {"exponent": ACTIVATION_EXPONENT},
+        {
+            "source": body.tensor,
+            "source_exponent": body.exponent,
+            "source_2": shortcut.tensor,
+            "source_2_exponent": shortcut.exponent,
+            "target": after.tensor,
+            "target_exponent": after.exponent,
+        },
+    )
+    return after
+
+
+def addition_fields(step: Step, node: Node) -> dict[str, int]:
+    """Return the fields that an addition's command has in both directions."""
+    planes = dict.fromkeys(("source_plane", "source_2_plane", "target_plane"), step.out.plane(node.output))
+    activation = C.ACTIVATION_RELU if feeds_relu(step.graph, node) else C.ACTIVATION_NONE
+    return planes | output_fields(node.output) | {"activation": activation}
 
 
 def emit_loss(step: Step, infer: bool) -> Value:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from strop.runtime.contract import C
@@ -142,6 +143,18 @@ class NetworkGraph:
     def weighted(self) -> tuple[Node, ...]:
         """The convolutions and fully-connected layers, in order."""
         return tuple(node for node in self.nodes if isinstance(node.layer, (Conv2d, Linear)))
+
+    def readers(self, name: str) -> tuple[Node, ...]:
+        """The nodes that read what node `name` gives, in order: one, or two where branches begin."""
+        return self._readers.get(name, ())
+
+    @cached_property
+    def _readers(self) -> dict[str, tuple[Node, ...]]:
+        found: dict[str, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            for source in node.sources:
+                found[source] = (*found.get(source, ()), node)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return the declaration as plain data, for a checkpoint's manifest."""

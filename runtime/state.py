@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from strop.runtime.contract import SITE, C
 from strop.runtime.errors import CheckpointMismatch
-from strop.runtime.graph import L1BN, NetworkGraph, Node
+from strop.runtime.graph import NetworkGraph, Node, ReLU
 from strop.runtime.planner import align
 from strop.runtime.weight_view import convolution_of
 
@@ -49,14 +49,15 @@ class Block:
 def blocks_of(graph: NetworkGraph) -> tuple[Block, ...]:
     """Return the graph's trainable blocks in order."""
     found: list[Block] = []
-    nodes = graph.nodes
-    for index, node in enumerate(nodes):
-        if node not in graph.weighted:
-            continue
-        norm = nodes[index + 1] if index + 1 < len(nodes) and isinstance(nodes[index + 1].layer, L1BN) else None
-        relu = norm is not None and index + 2 < len(nodes) and nodes[index + 2].layer.kind == "relu"
-        found.append(Block(node, norm, relu, first=not found))
+    for node in graph.weighted:
+        norm = next(iter(graph.readers(node.name)), None)  # none reads the last layer
+        found.append(Block(node, norm, norm is not None and feeds_relu(graph, norm), first=not found))
     return tuple(found)
+
+
+def feeds_relu(graph: NetworkGraph, node: Node) -> bool:
+    """Whether a ReLU follows `node`, into which it is fused."""
+    return any(isinstance(reader.layer, ReLU) for reader in graph.readers(node.name))
 
 
 class StateLayout:

@@ -25,7 +25,10 @@ class Value:
 
 
 class Step:
-    """One step while it is compiled: the network, its state's layout, the commands so far, and what each layer read."""
+    """One step while it is compiled: the network, its state's layout, the commands so far, and what each layer gives.
+
+    `outputs` has a block's output under its convolution or Linear layer; L1BN and ReLU, fused into it, pass it on.
+    """
 
     def __init__(self, graph: NetworkGraph, layout: StateLayout, batch: int, hyper: Hyperparameters) -> None:
         self.graph, self.layout, self.hyper = graph, layout, hyper
@@ -33,8 +36,12 @@ class Step:
         self.slot = SlotLayout.of(batch, int(np.prod(graph.input)), graph.classes)
         self.blocks = {block.node.name: block for block in blocks_of(graph)}
         self.convolutions = {name: convolution_of(graph, block.node) for name, block in self.blocks.items()}
-        self.inputs: dict[str, Value] = {}
+        self.outputs: dict[str, Value] = {}
         self.dither = layout.offset("dither")
+
+    def read_by(self, node: Node) -> Value:
+        """Return what a layer reads; of an addition, its first summand."""
+        return self.outputs[node.sources[0]]
 
     def convolution(self, node: Node, flags: int = 0) -> dict[str, int]:
         """Return the shape fields of a convolution's command, and its flags with `flags`."""

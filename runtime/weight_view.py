@@ -72,10 +72,9 @@ def is_folded(graph: NetworkGraph, node: Node) -> bool:
 def _flattened_below(graph: NetworkGraph, linear: Node) -> list[Node]:
     """Return the Flatten layers past which a Linear layer reads, from above; none if the map exceeds a filter."""
     nodes = {node.name: node for node in graph.nodes}
-    read = [source for node in graph.nodes for source in node.sources]
     found: list[Node] = []
     below = nodes.get(linear.sources[0])
-    while below is not None and isinstance(below.layer, Flatten) and read.count(below.name) == 1:
+    while below is not None and isinstance(below.layer, Flatten) and len(graph.readers(below.name)) == 1:
         found.append(below)
         below = nodes.get(below.sources[0])
     _, height, width = found[-1].input if found else linear.input

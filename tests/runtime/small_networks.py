@@ -145,7 +145,7 @@ def assert_same_state(expected: State, actual: State, who: str = "") -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> NetworkGraph:
-    """Draw a network that can be built: up to three convolutions and two hidden fully-connected layers."""
+    """Draw a network that can be built: up to three convolutions, residual blocks and hidden fully-connected layers."""
     pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
     layers: list[Layer] = []
     shape = (draw(st.integers(1, 4)), draw(st.integers(1, 12)), draw(st.integers(1, 12)))
@@ -163,6 +163,16 @@ def graphs(draw: st.DrawFn) -> NetworkGraph:
     def normed(layer: Layer) -> tuple[Layer, ...]:
         return (layer, L1BN(), ReLU()) if draw(st.booleans()) else (layer, L1BN())
 
+    def branches(channels: int) -> Residual:
+        """Draw a block over `channels`: a body of one or two convolutions, and x itself or a projection beside it."""
+        kernel = draw(st.sampled_from([(1, 1), (3, 1), (1, 3), (3, 3)]))
+        same = (kernel[0] // 2, kernel[1] // 2)
+        if draw(st.booleans()):
+            inner = normed(Conv2d(draw(st.integers(1, 5)), (1, 1)))
+            return Residual((*inner, Conv2d(channels, kernel, (1, 1), same), L1BN()))
+        out, stride = draw(st.integers(1, 5)), draw(pair)
+        return Residual((Conv2d(out, kernel, stride, same), L1BN()), (Conv2d(out, (1, 1), stride), L1BN()))
+
     for _ in range(draw(st.integers(0, 3))):
         groups = draw(st.integers(1, 3))
         kernel = draw(pair)
@@ -173,6 +183,9 @@ def graphs(draw: st.DrawFn) -> NetworkGraph:
             padding = (draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2)))
             if padding[0] < kernel[0] and padding[1] < kernel[1]:
                 extended(MaxPool2d(kernel, draw(pair), padding))
+        if any(isinstance(layer, Conv2d) for layer in layers) and draw(st.booleans()):
+            channels = NetworkGraph("probe", shape, (*layers, Flatten(), Linear(2)), border).nodes[-3].output[0]
+            extended(branches(channels), *((ReLU(),) if draw(st.booleans()) else ()))
     layers.append(GlobalAveragePool() if draw(st.booleans()) else Flatten())
     for _ in range(draw(st.integers(0, 2))):
         extended(*normed(Linear(draw(st.integers(1, 9)))))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from small_networks import FLATTENED, MIXED, State, assert_same_state, first_state, graphs, samples
+from small_networks import BRANCHES, FLATTENED, MIXED, RESIDUAL, State, assert_same_state, first_state, graphs, samples
 from strop.host.data import load_fashion_mnist_subset
 from strop.host.models import lenet5
 from strop.host.order import epoch_order
@@ -83,7 +83,11 @@ def minibatches(graph: NetworkGraph, steps: int, sizes: Sequence[int], rates: Se
     return batches
 
 
-@pytest.mark.parametrize(("graph", "frozen"), [(MIXED, "conv2"), (FLATTENED, "conv1")], ids=["mixed", "flattened"])
+@pytest.mark.parametrize(
+    ("graph", "frozen"),
+    [(MIXED, "conv2"), (FLATTENED, "conv1"), (RESIDUAL, "conv3"), (BRANCHES, "conv4")],
+    ids=lambda value: getattr(value, "name", None),
+)
 def test_200_steps_of_a_network_with_every_kind_of_layer(
     emulators: list[EmulatorDevice], graph: NetworkGraph, frozen: str
 ) -> None:
