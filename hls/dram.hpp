@@ -9,15 +9,27 @@
 
 namespace strop {
 
+// Bursts of bytes go by whole words of 64, each moved at once, so that the port can be as wide; what is left goes byte by byte.
 inline void BurstRead(int8_t *target, const int8_t *dram, uint32_t offset, uint32_t count) {
 #ifndef __SYNTHESIS__
   __builtin_memcpy(target, dram + offset, count);
 #else
-BurstRead_Byte:
-  for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+  const uint32_t whole = count / STROP_WORD_BYTES * STROP_WORD_BYTES;
+BurstRead_Word:
+  for (uint32_t at = 0; at < whole; at += STROP_WORD_BYTES) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
 #pragma HLS PIPELINE II = 1
-    target[i] = dram[offset + i];
+  BurstRead_Byte:
+    for (uint32_t i = 0; i < STROP_WORD_BYTES; ++i) {
+#pragma HLS UNROLL
+      target[at + i] = dram[offset + at + i];
+    }
+  }
+BurstRead_Rest:
+  for (uint32_t at = whole; at < count; ++at) {
+#pragma HLS LOOP_TRIPCOUNT min = 0 max = 63
+#pragma HLS PIPELINE II = 1
+    target[at] = dram[offset + at];
   }
 #endif
 }
@@ -26,11 +38,22 @@ inline void BurstWrite(int8_t *dram, uint32_t offset, const int8_t *source, uint
 #ifndef __SYNTHESIS__
   __builtin_memcpy(dram + offset, source, count);
 #else
-BurstWrite_Byte:
-  for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+  const uint32_t whole = count / STROP_WORD_BYTES * STROP_WORD_BYTES;
+BurstWrite_Word:
+  for (uint32_t at = 0; at < whole; at += STROP_WORD_BYTES) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
 #pragma HLS PIPELINE II = 1
-    dram[offset + i] = source[i];
+  BurstWrite_Byte:
+    for (uint32_t i = 0; i < STROP_WORD_BYTES; ++i) {
+#pragma HLS UNROLL
+      dram[offset + at + i] = source[at + i];
+    }
+  }
+BurstWrite_Rest:
+  for (uint32_t at = whole; at < count; ++at) {
+#pragma HLS LOOP_TRIPCOUNT min = 0 max = 63
+#pragma HLS PIPELINE II = 1
+    dram[offset + at] = source[at];
   }
 #endif
 }
@@ -61,15 +84,28 @@ BurstWriteWords_Word:
 #endif
 }
 
-// target[begin..end) = value, on chip.
-inline void Fill(int8_t *target, uint32_t begin, uint32_t end, int8_t value) {
-Fill_Byte:
-  for (uint32_t i = begin; i < end; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-#pragma HLS PIPELINE II = 1
-    target[i] = value;
-  }
-}
+// A row that an operation reads or writes once. In hardware it is an array on chip, filled by a burst or flushed by one; the emulator
+// works on the arena itself, where `name` points.
+//   STROP_READ_ROW    declares `name`, the row's bytes
+//   STROP_WRITE_ROW   declares `name`, to be written in full and then flushed
+//   STROP_READ_VALUES, STROP_FLUSH_VALUES   the same for 32-bit words; a row read may be changed and flushed back
+#ifdef __SYNTHESIS__
+#define STROP_READ_ROW(name, buffer, dram, offset, bytes) \
+  BurstRead(buffer, dram, offset, bytes);                 \
+  const int8_t *name = buffer
+#define STROP_WRITE_ROW(name, buffer, dram, offset) int8_t *name = buffer
+#define STROP_FLUSH_ROW(name, dram, offset, bytes) BurstWrite(dram, offset, name, bytes)
+#define STROP_READ_VALUES(name, buffer, words, offset, count) \
+  BurstReadWords(buffer, words, offset, count);               \
+  int32_t *name = buffer
+#define STROP_FLUSH_VALUES(name, words, offset, count) BurstWriteWords(words, offset, name, count)
+#else
+#define STROP_READ_ROW(name, buffer, dram, offset, bytes) const int8_t *name = (dram) + (offset)
+#define STROP_WRITE_ROW(name, buffer, dram, offset) int8_t *name = (dram) + (offset)
+#define STROP_FLUSH_ROW(name, dram, offset, bytes) static_cast<void>(name)
+#define STROP_READ_VALUES(name, buffer, words, offset, count) int32_t *name = (words) + (offset) / 4
+#define STROP_FLUSH_VALUES(name, words, offset, count) static_cast<void>(name)
+#endif
 
 inline int32_t ReadWord(const int32_t *words, uint32_t offset) { return words[offset / 4]; }
 inline void WriteWord(int32_t *words, uint32_t offset, int32_t value) { words[offset / 4] = value; }

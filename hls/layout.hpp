@@ -2,84 +2,171 @@
 #ifndef STROP_LAYOUT_HPP
 #define STROP_LAYOUT_HPP
 
+#include "map_words.hpp"
 #include "site.hpp"
 
 namespace strop {
 
-// INPUT: a0 = max(p - 128, -127) with a black border (1.2).
-inline void InputShare(Lane &lane, int8_t *dram, const strop_command &c) {
-  const uint32_t last = lane.Last(c.channels_in * c.batch);
-  int8_t *out = lane.tiles.row[1];
-Input_Map:
-  for (uint32_t map = lane.First(c.channels_in * c.batch); map < last; ++map) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16384
-    const uint32_t channel = map / c.batch;
-    const uint32_t image = map % c.batch;
-    const uint32_t pixels = c.source + (image * c.channels_in + channel) * c.height_in * c.width_in;
-    const uint32_t target = c.target + channel * c.target_plane + image * c.height_out * c.width_out;
-  Input_Row:
-    for (uint32_t y = 0; y < c.height_out; ++y) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
-      if (y < c.pad_top || y >= c.pad_top + c.height_in) {
-        Fill(out, 0, c.width_out, -kMaxInt8);
-      } else {
-        Fill(out, 0, c.pad_left, -kMaxInt8);
-        BurstRead(lane.tiles.row[0], dram, pixels + (y - c.pad_top) * c.width_in, c.width_in);
-        STROP_LEAF(lane, ConvertPixels)(lane.tiles.row[0], out + c.pad_left, c.width_in);
-        Fill(out, c.pad_left + c.width_in, c.width_out, -kMaxInt8);
-      }
-      BurstWrite(dram, target + y * c.width_out, out, c.width_out);
+// ---- INPUT -----------------------------------------------------------------------------------------------------------
+
+constexpr uint32_t kStretch = kPixelRow - kImages;  // positions made at once; a pixel map's words look up to 3 further
+
+// What INPUT makes: `planes` planes of words, each from `channels` channels (one, for a pixel map).
+struct InputPlan {
+  bool pixels;
+  uint32_t planes;
+  uint32_t groups;
+  uint32_t width;  // words in a row
+  uint32_t frame;  // position where the picture with its border begins
+};
+
+inline InputPlan PlanInput(const strop_command &c) {
+  const bool pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
+  const uint32_t frame = pixels ? c.columns : 0;
+  return {pixels, pixels ? c.channels_in : CeilDivide(c.channels_in, kQuad), CeilDivide(c.batch, kImages),
+          c.width_out + frame, frame};
+}
+
+// Positions [first, last) of a row that fall into the stretch from `begin` on, counted from there.
+struct Stretch {
+  uint32_t first;
+  uint32_t last;
+};
+
+inline Stretch StretchOf(uint32_t first, uint32_t last, uint32_t begin) {
+  return {first > begin ? Smaller(first - begin, kPixelRow) : 0, last > begin ? Smaller(last - begin, kPixelRow) : 0};
+}
+
+inline void FillImages(int8_t *rows, uint32_t images, const Stretch &stretch, int8_t value) {
+FillImages_Image:
+  for (uint32_t n = 0; n < images; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+  FillImages_Position:
+    for (uint32_t i = stretch.first; i < stretch.last; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 0 max = 256
+#pragma HLS PIPELINE II = 1
+      rows[n * kPixelRow + i] = value;
     }
+  }
+}
+
+// The pixels of a stretch of row `y`, of one channel in 16 images; where there is no pixel the frame is black (1.2), and 0 outside it.
+inline void LoadPixels(Lane &lane, const int8_t *dram, const strop_command &c, const InputPlan &plan, uint32_t channel,
+                       uint32_t group, uint32_t y, uint32_t begin, bool fresh, int8_t *rows) {
+  const uint32_t images = Smaller(kImages, c.batch - group * kImages);
+  const uint32_t left = plan.frame + c.pad_left;
+  const Stretch picture = StretchOf(left, left + c.width_in, begin);
+  if (fresh) {
+    FillImages(rows, kImages, {0, kPixelRow}, 0);
+    FillImages(rows, images, StretchOf(plan.frame, plan.frame + c.width_out, begin), -kMaxInt8);
+  }
+  if (y < c.pad_top || y >= c.pad_top + c.height_in) {
+    FillImages(rows, images, picture, -kMaxInt8);
+    return;
+  }
+  const uint32_t map = c.height_in * c.width_in;
+  const uint32_t image_step = c.channels_in * map;
+  const uint32_t at = c.source + group * kImages * image_step + channel * map + (y - c.pad_top) * c.width_in +
+                      (begin + picture.first - left);
+  STROP_LEAF(lane, ConvertPixels)
+  (dram + at, image_step, images, picture.last - picture.first, rows + picture.first);
+}
+
+// One row of words of plane `plane`, stretch by stretch. `fresh`: the rows on chip do not hold this plane's frame yet.
+inline void InputLine(Lane &lane, int8_t *dram, const strop_command &c, const InputPlan &plan, uint32_t plane,
+                      uint32_t group, uint32_t y, bool fresh) {
+  const uint32_t line = c.target + plane * c.target_plane + (group * c.height_out + y) * plan.width * kWordBytes;
+InputLine_Stretch:
+  for (uint32_t begin = 0; begin < plan.width; begin += kStretch) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 5
+    const uint32_t count = Smaller(kStretch, plan.width - begin);
+    const bool renew = fresh || plan.width > kStretch;
+    STROP_WRITE_ROW(out, lane.tiles.operands.planes, dram, line + begin * kWordBytes);
+    if (plan.pixels) {
+      LoadPixels(lane, dram, c, plan, plane, group, y, begin, renew, lane.tiles.row[0]);
+      STROP_LEAF(lane, InterleavePixels)(lane.tiles.row[0], out, count);
+    } else {
+    InputLine_Channel:
+      for (uint32_t j = 0; j < kQuad; ++j) {
+#pragma HLS LOOP_TRIPCOUNT min = 4 max = 4
+        const uint32_t channel = plane * kQuad + j;
+        if (channel < c.channels_in) {
+          LoadPixels(lane, dram, c, plan, channel, group, y, begin, renew, lane.tiles.row[j]);
+        } else if (fresh) {
+          FillImages(lane.tiles.row[j], kImages, {0, kPixelRow}, 0);
+        }
+      }
+      STROP_LEAF(lane, InterleaveChannels)(lane.tiles.row, out, count);
+    }
+    STROP_FLUSH_ROW(out, dram, line + begin * kWordBytes, count * kWordBytes);
+  }
+}
+
+inline void InputShare(Lane &lane, int8_t *dram, const strop_command &c) {
+  const InputPlan plan = PlanInput(c);
+  const uint32_t lines = plan.planes * plan.groups * c.height_out;
+  const uint32_t begin = lane.First(lines);
+  const uint32_t last = lane.Last(lines);
+Input_Line:
+  for (uint32_t index = begin; index < last; ++index) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
+    const uint32_t y = index % c.height_out;
+    const uint32_t group = index / c.height_out % plan.groups;
+    InputLine(lane, dram, c, plan, index / c.height_out / plan.groups, group, y, y == 0 || index == begin);
   }
 }
 
 inline uint32_t Input(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
-  STROP_ON_LANES(machine, uint64_t{c.channels_in} * c.batch * c.height_out * c.width_out, InputShare(lane, dram, c));
+  const InputPlan plan = PlanInput(c);
+  const uint64_t work = uint64_t{plan.planes} * plan.groups * c.height_out * plan.width * kWordBytes;
+  STROP_ON_LANES(machine, work, InputShare(lane, dram, c));
   WriteWord(words, c.target_exponent, STROP_INPUT_EXPONENT);
   return STROP_STATUS_OK;
 }
 
-// FLATTEN: [C][N][H*W] to [C*H*W][N].
-inline void FlattenShare(Lane &lane, int8_t *dram, const strop_command &c) {
-  const uint32_t map = c.height_in * c.width_in;
-  const uint32_t last = lane.Last(c.channels_in * map);
-Flatten_Feature:
-  for (uint32_t feature = lane.First(c.channels_in * map); feature < last; ++feature) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-    const uint32_t source = c.source + feature / map * c.source_plane + feature % map;
-  Flatten_Image:
-    for (uint32_t n = 0; n < c.batch; ++n) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-      lane.tiles.row[0][n] = dram[source + n * map];
-    }
-    BurstWrite(dram, c.target + feature * c.target_plane, lane.tiles.row[0], c.batch);
-  }
+// ---- FLATTEN, UNFLATTEN ----------------------------------------------------------------------------------------------
+
+// Where the 16 values of one channel at one position begin, `position` being 0 of a map of 1x1 for features.
+inline uint32_t LaneAt(uint32_t base, uint32_t plane, uint32_t channel, uint32_t group, uint32_t map,
+                       uint32_t position) {
+  return base + channel / kQuad * plane + (group * map + position) * kWordBytes + channel % kQuad;
 }
 
-// UNFLATTEN: back.
-inline void UnflattenShare(Lane &lane, int8_t *dram, const strop_command &c) {
-  const uint32_t map = c.height_in * c.width_in;
-  const uint32_t last = lane.Last(c.channels_in * map);
-Unflatten_Feature:
-  for (uint32_t feature = lane.First(c.channels_in * map); feature < last; ++feature) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-    const uint32_t target = c.target + feature / map * c.target_plane + feature % map;
-    BurstRead(lane.tiles.row[0], dram, c.source + feature * c.source_plane, c.batch);
-  Unflatten_Image:
-    for (uint32_t n = 0; n < c.batch; ++n) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-      dram[target + n * map] = lane.tiles.row[0][n];
+// Features are numbered channel after channel, position after position: feature f is position f % (H*W) of channel f / (H*W). One word of
+// the target at a time, from the four lanes of the source that hold its four channels.
+inline void FlattenShare(Lane &lane, int8_t *dram, const strop_command &c, bool back) {
+  const MapShape map = InputShape(c);
+  const uint32_t features = c.channels_in * map.map;
+  const MapShape target = back ? map : ShapeOf(features, c.batch, 1);
+  const uint32_t last = lane.Last(WordsOf(target));
+Flatten_Word:
+  for (uint32_t at = lane.First(WordsOf(target)); at < last; ++at) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
+    const uint32_t quad = at / target.words;
+    const uint32_t group = at % target.words / target.map;
+    const uint32_t position = at % target.map;
+    const uint32_t to = c.target + quad * c.target_plane + at % target.words * kWordBytes;
+    STROP_WRITE_ROW(out, lane.tiles.row[0], dram, to);
+  Flatten_Channel:
+    for (uint32_t j = 0; j < kQuad; ++j) {
+#pragma HLS LOOP_TRIPCOUNT min = 4 max = 4
+      const uint32_t channel = quad * kQuad + j;
+      const bool exists = channel < target.channels;
+      const uint32_t from =
+          back ? LaneAt(c.source, c.source_plane, exists ? channel * map.map + position : 0, group, 1, 0)
+               : LaneAt(c.source, c.source_plane, exists ? channel / map.map : 0, group, map.map, channel % map.map);
+    Flatten_Image:
+      for (uint32_t n = 0; n < kImages; ++n) {
+#pragma HLS PIPELINE II = 1
+        out[n * kQuad + j] = exists ? dram[from + n * kQuad] : int8_t{0};
+      }
     }
+    STROP_FLUSH_ROW(out, dram, to, kWordBytes);
   }
 }
 
 inline uint32_t Flatten(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c, bool back) {
-  const uint64_t work = uint64_t{c.channels_in} * c.batch * c.height_in * c.width_in;
-  if (back) {
-    STROP_ON_LANES(machine, work, UnflattenShare(lane, dram, c));
-  } else {
-    STROP_ON_LANES(machine, work, FlattenShare(lane, dram, c));
-  }
+  STROP_ON_LANES(machine, BytesOf(InputShape(c)), FlattenShare(lane, dram, c, back));
   WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent));
   return STROP_STATUS_OK;
 }

@@ -2,10 +2,17 @@
 // the emulator from this same text (native/leaves_*.cpp), in a namespace of its own: STROP_LEAVES. Hence no include guards.
 // Arguments are on-chip arrays; `count` is at most the array's length. Equations: NUMERICS.md.
 #include "fixed_point.hpp"
-#include "runs.hpp"
+#include "quad_constants.hpp"
 #include "sgd_constants.hpp"
+#include "softmax_tables.hpp"
 #include "tiles.hpp"
 
 // after those, which they use
 #include "mac_loops.hpp"
-#include "streaming_loops.hpp"
+#include "requantize_loops.hpp"
+
+// after that, whose rounding they use
+#include "map_loops.hpp"
+#include "norm_loops.hpp"
+#include "sgd_loops.hpp"
+#include "softmax_loops.hpp"

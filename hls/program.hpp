@@ -7,9 +7,9 @@
 #include "layout.hpp"
 #include "limits.hpp"
 #include "pooling.hpp"
+#include "residual.hpp"
 #include "sgd.hpp"
 #include "softmax.hpp"
-#include "weight_gradient.hpp"
 
 namespace strop {
 
@@ -103,9 +103,9 @@ inline void PlaceInSlot(strop_command &c, uint32_t slot) {
   }
 }
 
-inline uint32_t Dispatch(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c, uint32_t slot,
-                         uint32_t &detail) {
-  if (!FieldsOf(c.opcode).known) return STROP_STATUS_UNKNOWN_OPCODE;
+inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                         const strop_command &c, uint32_t slot, uint32_t &detail) {
+  if (UsesOf(c) == 0) return STROP_STATUS_UNKNOWN_OPCODE;
   const uint32_t word = WordBeyondLimit(c);
   if (word != kAllWithinLimits) {
     detail = word;
@@ -115,11 +115,11 @@ inline uint32_t Dispatch(Machine &machine, int8_t *dram, int32_t *words, const s
     case STROP_OP_INPUT:
       return Input(machine, dram, words, c);
     case STROP_OP_CONV_FORWARD:
-      return ConvForward(machine, dram, words, c);
+      return ConvForward(machine, maps, filters, dram, words, c);
     case STROP_OP_CONV_INPUT_GRADIENT:
-      return ConvInputGradient(machine, dram, words, c);
+      return ConvInputGradient(machine, maps, filters, dram, words, c);
     case STROP_OP_CONV_WEIGHT_GRADIENT:
-      return ConvWeightGradient(machine, dram, words, c);
+      return ConvWeightGradient(machine, maps, filters, dram, words, c);
     case STROP_OP_L1BN_FORWARD:
       return L1bnForward(machine, dram, words, c);
     case STROP_OP_L1BN_BACKWARD:
@@ -142,6 +142,12 @@ inline uint32_t Dispatch(Machine &machine, int8_t *dram, int32_t *words, const s
       return Sgd(machine, dram, words, c, slot);
     case STROP_OP_WEIGHT_VIEW:
       return WeightView(machine, dram, words, c);
+    case STROP_OP_ADD_FORWARD:
+      return AddForward(machine, dram, words, c);
+    case STROP_OP_ADD_BACKWARD:
+      return AddBackward(machine, dram, words, c);
+    case STROP_OP_ADD_GRADIENT:
+      return AddGradient(machine, dram, words, c);
     default:
       return STROP_STATUS_UNKNOWN_OPCODE;
   }
@@ -159,8 +165,10 @@ inline void WriteReport(int32_t *words, uint32_t at, uint32_t status, uint32_t s
   WriteWord(words, STROP_FIELD_AT(at, strop_report, cycles) + 4, 0);
 }
 
-// One start: every command of the program on each mini-batch slot in turn. The first error ends it.
-inline void RunProgram(Machine &machine, int8_t *dram, int32_t *words, const StartRegisters &start) {
+// One start: every command of the program on each mini-batch slot in turn. The first error ends it. `maps` and `filters` are the arena
+// too, through the ports by which the MAC array loads.
+inline void RunProgram(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                       const StartRegisters &start) {
   if (start.commands > STROP_MAX_COMMANDS || start.steps > STROP_MAX_STEPS || start.slot_count == 0) {
     WriteReport(words, start.report, STROP_STATUS_BAD_REGISTERS, 0, 0, 0, 0, 0);
     return;
@@ -175,7 +183,7 @@ RunProgram_Step:
       strop_command command = FetchCommand(words, start.program + i * static_cast<uint32_t>(sizeof(strop_command)));
       PlaceInSlot(command, slot);
       uint32_t detail = 0;
-      const uint32_t status = Dispatch(machine, dram, words, command, slot, detail);
+      const uint32_t status = Dispatch(machine, maps, filters, dram, words, command, slot, detail);
       if (status != STROP_STATUS_OK) {
         WriteReport(words, start.report, status, step, i, command.layer, step, detail);
         return;

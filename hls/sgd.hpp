@@ -3,14 +3,12 @@
 #define STROP_SGD_HPP
 
 #include "site.hpp"
+#include "view_layout.hpp"
 
 namespace strop {
 
 // Largest magnitude of each row goes to weight_exponent[row] for the moment; ViewRows turns it into the exponent.
 inline void SgdRows(Lane &lane, int32_t *words, const strop_command &c, uint32_t slot) {
-  int32_t *master = lane.tiles.wide[0];
-  int32_t *momentum = lane.tiles.wide[1];
-  int32_t *gradient = lane.tiles.wide[2];
   const int32_t rate_mantissa = ReadWord(words, STROP_FIELD_AT(slot, strop_slot, learning_rate_mantissa));
   const int32_t rate_shift = ReadWord(words, STROP_FIELD_AT(slot, strop_slot, learning_rate_shift));
   const uint32_t last = lane.Last(c.rows);
@@ -32,13 +30,13 @@ SgdRows_Row:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
       const uint32_t count = Smaller(kRow, c.columns - at);
       const uint32_t offset = 4 * (row * c.columns + at);
-      BurstReadWords(master, words, c.master + offset, count);
-      BurstReadWords(momentum, words, c.momentum + offset, count);
-      BurstReadWords(gradient, words, c.gradient + offset, count);
+      STROP_READ_VALUES(master, lane.tiles.wide[0], words, c.master + offset, count);
+      STROP_READ_VALUES(momentum, lane.tiles.wide[1], words, c.momentum + offset, count);
+      STROP_READ_VALUES(gradient, lane.tiles.wide[2], words, c.gradient + offset, count);
       const uint32_t seen = STROP_LEAF(lane, SgdRow)(master, momentum, gradient, count, constants);
       largest = seen > largest ? seen : largest;
-      BurstWriteWords(words, c.master + offset, master, count);
-      BurstWriteWords(words, c.momentum + offset, momentum, count);
+      STROP_FLUSH_VALUES(master, words, c.master + offset, count);
+      STROP_FLUSH_VALUES(momentum, words, c.momentum + offset, count);
     }
     if (c.flags & STROP_FLAG_VIEW) WriteWord(words, c.weight_exponent + 4 * row, static_cast<int32_t>(largest));
   }
@@ -55,28 +53,54 @@ MeasureRows_Row:
     for (uint32_t at = 0; at < c.columns; at += kRow) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
       const uint32_t count = Smaller(kRow, c.columns - at);
-      BurstReadWords(lane.tiles.wide[0], words, c.master + 4 * (row * c.columns + at), count);
-      const uint32_t seen = STROP_LEAF(lane, MaxAbs)(lane.tiles.wide[0], count);
+      STROP_READ_VALUES(master, lane.tiles.wide[0], words, c.master + 4 * (row * c.columns + at), count);
+      const uint32_t seen = STROP_LEAF(lane, MaxAbs)(master, count);
       largest = seen > largest ? seen : largest;
     }
     WriteWord(words, c.weight_exponent + 4 * row, static_cast<int32_t>(largest));
   }
 }
 
-// w8 = sat(rsh(W, shift of the row)), ew = fraction - shift.
+// Quads [first, first + count) of row k of the view. Its masters are the channels of k's own group; the view's other channels, which k does
+// not read, are 0.
+inline void ViewQuads(Lane &lane, int8_t *dram, int32_t *words, const strop_command &c, const ViewLayout &view,
+                      uint32_t k, uint32_t first, uint32_t count, int32_t shift) {
+  const uint32_t taps = view.taps;
+  const uint32_t channels = c.channels_in / c.groups;
+  const uint32_t own = k / (c.channels_out / c.groups) % view.merged * channels;  // the first own channel in the view
+  const uint32_t begin = first * kQuad > own ? first * kQuad : own;
+  const uint32_t end = Smaller((first + count) * kQuad, own + channels);
+  const uint32_t present = end > begin ? end - begin : 0;
+  const uint32_t skip = begin - first * kQuad;
+  const uint32_t from = c.master + 4 * (k * c.columns + (begin - own) * taps);
+  const uint32_t to = c.weights + k * view.row_bytes + first * taps * kQuad;
+  STROP_READ_VALUES(master, lane.tiles.wide[0], words, from, present * taps);
+  STROP_WRITE_ROW(packed, lane.tiles.row[0], dram, to);
+  STROP_LEAF(lane, PackQuads)(master, skip, present, count, taps, shift, packed);
+  STROP_FLUSH_ROW(packed, dram, to, count * taps * kQuad);
+}
+
+// w8 = sat(rsh(W, shift of the row)), laid out as view_layout.hpp says, and ew = fraction - shift.
 inline void ViewRows(Lane &lane, int8_t *dram, int32_t *words, const strop_command &c) {
+  const ViewLayout view = ViewLayoutOf(c);
+  const uint32_t part = kRow / (view.taps * kQuad);
   const uint32_t last = lane.Last(c.rows);
 ViewRows_Row:
   for (uint32_t row = lane.First(c.rows); row < last; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
     const int32_t shift = ShiftFor(static_cast<uint32_t>(ReadWord(words, c.weight_exponent + 4 * row)));
-  ViewRows_Part:
-    for (uint32_t at = 0; at < c.columns; at += kRow) {
+    if (c.flags & STROP_FLAG_PIXELS) {
+      const uint32_t to = c.weights + row * view.row_bytes;
+      STROP_READ_VALUES(master, lane.tiles.wide[0], words, c.master + 4 * row * c.columns, c.columns);
+      STROP_WRITE_ROW(packed, lane.tiles.row[0], dram, to);
+      STROP_LEAF(lane, PackPixelRows)(master, c.channels_in * c.kernel_h, c.kernel_w, shift, packed);
+      STROP_FLUSH_ROW(packed, dram, to, view.row_bytes);
+    } else {
+    ViewRows_Part:
+      for (uint32_t quad = 0; quad < view.quads; quad += part) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-      const uint32_t count = Smaller(kRow, c.columns - at);
-      BurstReadWords(lane.tiles.wide[0], words, c.master + 4 * (row * c.columns + at), count);
-      STROP_LEAF(lane, ViewRow)(lane.tiles.wide[0], lane.tiles.row[0], count, shift);
-      BurstWrite(dram, c.weights + row * c.columns + at, lane.tiles.row[0], count);
+        ViewQuads(lane, dram, words, c, view, row, quad, Smaller(part, view.quads - quad), shift);
+      }
     }
     WriteWord(words, c.weight_exponent + 4 * row, STROP_WEIGHT_FRACTION - shift);
   }

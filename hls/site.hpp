@@ -76,22 +76,6 @@ inline uint32_t NextDither(int32_t *words, uint32_t at) {
   return offset;
 }
 
-// Store `count` values of a tensor, the first of them its element `index`, at DRAM offset `target`, in the mode given.
-inline void StoreRow(Lane &lane, int8_t *dram, const int32_t *values, uint32_t count, StoreMode mode, int32_t shift,
-                     uint32_t dither, uint32_t index, uint32_t target) {
-  if (mode == StoreMode::kMeasure) {
-    const uint32_t largest = STROP_LEAF(lane, MaxAbs)(values, count);
-    lane.max_abs = largest > lane.max_abs ? largest : lane.max_abs;
-    return;
-  }
-  if (mode == StoreMode::kDither) {
-    STROP_LEAF(lane, RequantizeDithered)(values, lane.tiles.row[3], count, shift, dither + index, lane.over, lane.half);
-  } else {
-    STROP_LEAF(lane, Requantize)(values, lane.tiles.row[3], count, shift, lane.over, lane.half);
-  }
-  BurstWrite(dram, target, lane.tiles.row[3], count);
-}
-
 }  // namespace strop
 
 #endif  // STROP_SITE_HPP

@@ -8,35 +8,39 @@
 #include "../leaf_loops.hpp"
 #undef STROP_LEAVES
 
+// Every leaf loop that an operation calls: use(space, name) for each.
+// clang-format off
+#define STROP_EACH_LEAF(use, space)                                                                \
+  use(space, MacTile) use(space, TurnFilters) use(space, TransposeErrors) use(space, FoldColumns)  \
+  use(space, MaxAbsWords) use(space, RequantizeWords) use(space, RequantizeDitheredWords)          \
+  use(space, SumWords) use(space, CountAbove) use(space, NormalizeWords) use(space, MaskedSums)    \
+  use(space, NormGradientMaxAbs) use(space, NormGradientWords)                                     \
+  use(space, FillWords) use(space, MaxWords) use(space, MaxPoolBackward2x2) use(space, AddIfFirst) \
+  use(space, SumPositions) use(space, SpreadDithered)                                              \
+  use(space, AddWords) use(space, MaskWords) use(space, AddDithered)                               \
+  use(space, ConvertPixels) use(space, InterleavePixels) use(space, InterleaveChannels)            \
+  use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxError)                       \
+  use(space, SgdRow) use(space, MaxAbs) use(space, PackQuads) use(space, PackPixelRows)
+// clang-format on
+
 namespace strop {
 namespace native {
 
 struct LeafTable {
-  decltype(&portable::MacTile) MacTile;
-  decltype(&portable::InterleaveRows) InterleaveRows;
-  decltype(&portable::TransposeRows) TransposeRows;
-  decltype(&portable::GatherFilters) GatherFilters;
-  decltype(&portable::CompactRuns) CompactRuns;
-  decltype(&portable::SpreadRuns) SpreadRuns;
-  decltype(&portable::MaxAbs) MaxAbs;
-  decltype(&portable::Requantize) Requantize;
-  decltype(&portable::RequantizeDithered) RequantizeDithered;
-  decltype(&portable::SumRow) SumRow;
-  decltype(&portable::CountAbove) CountAbove;
-  decltype(&portable::NormalizeRow) NormalizeRow;
-  decltype(&portable::MaskedSums) MaskedSums;
-  decltype(&portable::NormGradientRow) NormGradientRow;
-  decltype(&portable::MaxPoolRow2) MaxPoolRow2;
-  decltype(&portable::MaxPoolBackwardRow2) MaxPoolBackwardRow2;
-  decltype(&portable::ConvertPixels) ConvertPixels;
-  decltype(&portable::SgdRow) SgdRow;
-  decltype(&portable::ViewRow) ViewRow;
+#define STROP_LEAF_MEMBER(space, name) decltype(&space::name) name;
+  STROP_EACH_LEAF(STROP_LEAF_MEMBER, portable)
+#undef STROP_LEAF_MEMBER
 };
 
 const LeafTable &PortableLeaves();
 #if defined(__x86_64__)
 const LeafTable &Avx2Leaves();
 const LeafTable &Avx512VnniLeaves();
+#elif defined(__aarch64__) || defined(__arm__)
+const LeafTable &NeonLeaves();
+#if defined(__aarch64__)
+const LeafTable &NeonDotLeaves();
+#endif
 #endif
 
 }  // namespace native

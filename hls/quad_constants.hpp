@@ -1,0 +1,76 @@
+// What the streaming leaf loops are told about the four channels of a quad, and about the words that they run over.
+#ifndef STROP_QUAD_CONSTANTS_HPP
+#define STROP_QUAD_CONSTANTS_HPP
+
+#include "tiles.hpp"
+
+namespace strop {
+
+// L1BN forward: y = clamp((x * multiplier + constant) >> S, low, 127). A channel beyond the last has 0 and 0.
+struct QuadNorm {
+  int32_t multiplier[kQuad];
+  int32_t constant[kQuad];
+  int32_t low;
+};
+
+// Statistics of a quad's channels, as CountAbove finds them.
+struct QuadAbove {
+  int32_t sum[kQuad];    // of the values above the threshold
+  int32_t above[kQuad];  // how many
+  int32_t equal[kQuad];  // and how many equal it
+};
+
+// L1BN backward: v = dy * multiplier - mean - sign * slope, where sign is 1 above the threshold, -1 below it; at the threshold
+// itself it is 0 where mu is whole, else -1.
+struct QuadGradient {
+  int32_t multiplier[kQuad];
+  int32_t mean[kQuad];   // P
+  int32_t slope[kQuad];  // Q
+  int32_t threshold[kQuad];
+  int32_t whole[kQuad];  // 1 where mu is a whole number of the int8 grid
+  int32_t low;
+};
+
+// A pooling window's positions inside the map.
+struct WindowOnMap {
+  uint32_t top, bottom;  // rows [top, bottom)
+  uint32_t left, right;
+};
+
+// Softmax of up to 16 samples.
+struct SoftmaxGroup {
+  uint32_t label[kImages];
+  int32_t largest[kImages];  // index z4 of the likeliest class
+  int32_t best[kImages];     // its logit
+  uint32_t answer[kImages];  // the first class that has it
+  uint32_t sum[kImages];     // of the exponentials
+};
+
+constexpr uint32_t kPixelRow = kRow / kImages;  // bytes of one image in a row of 16 images' pixels
+
+// Dither of a map's elements (1.5): element index of the byte `b` of word `w` is lane[b] + w + (kImages - 1) * map * (w / map),
+// since a word is one position of 16 images. `lane` includes off.
+struct QuadDither {
+  uint32_t lane[kWordBytes];
+  uint32_t map;  // H * W
+};
+
+// Runs over the words of a quad: the index of each without its lane.
+struct DitherWalk {
+  uint32_t index;
+  uint32_t position;  // in the map
+};
+
+inline DitherWalk WalkFrom(const QuadDither &dither, uint32_t word) {
+  return {word + (kImages - 1) * dither.map * (word / dither.map), word % dither.map};
+}
+
+inline void NextWord(const QuadDither &dither, DitherWalk &walk) {
+  const bool last = walk.position + 1 == dither.map;
+  walk.index += last ? (kImages - 1) * dither.map + 1 : 1;
+  walk.position = last ? 0 : walk.position + 1;
+}
+
+}  // namespace strop
+
+#endif  // STROP_QUAD_CONSTANTS_HPP

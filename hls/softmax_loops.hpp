@@ -1,0 +1,68 @@
+// The leaf loops of softmax cross-entropy: one class of up to 16 samples at once (NUMERICS.md 1.6).
+#ifndef STROP_LEAVES
+#error "define STROP_LEAVES, the namespace of this compilation: see leaf_loops.hpp"
+#endif
+
+namespace strop {
+namespace STROP_LEAVES {
+
+// z4 = clip(rsh(logit, shift), +-32767) in 32 bits.
+static inline int32_t LogitIndex(int32_t logit, int32_t shift) {
+  const int32_t limit = 32767;
+  if (shift <= 0) {
+    const int32_t left = shift < -16 ? 16 : -shift;
+    const int32_t clipped = logit > limit ? limit : (logit < -limit ? -limit : logit);  // beyond it stays beyond
+    const int32_t moved = clipped * (1 << left);
+    return moved > limit ? limit : (moved < -limit ? -limit : moved);
+  }
+  // logit + half may pass 2^31 - 1; halved beforehand it cannot. A shift by more than 32 leaves 0 as one by 32 does.
+  const int32_t right = shift > 32 ? 32 : shift;
+  const int32_t moved = right == 1 ? (logit >> 1) + (logit & 1) : ((logit >> 1) + (1 << (right - 2))) >> (right - 1);
+  return moved > limit ? limit : (moved < -limit ? -limit : moved);
+}
+
+static inline int32_t ExpOf(int32_t largest, int32_t index) {
+  const int32_t d = largest - index;
+  return kExp[d > 255 ? 255 : d];
+}
+
+// Class k takes part in the largest index and in the answer, the first largest logit.
+static inline void SoftmaxLargest(const int32_t *logits, uint32_t samples, uint32_t k, int32_t shift, SoftmaxGroup &g) {
+SoftmaxLargest_Sample:
+  for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+    const int32_t index = LogitIndex(logits[n], shift);
+    g.largest[n] = (k == 0 || index > g.largest[n]) ? index : g.largest[n];
+    const bool better = k == 0 || logits[n] > g.best[n];
+    g.best[n] = better ? logits[n] : g.best[n];
+    g.answer[n] = better ? k : g.answer[n];
+  }
+}
+
+static inline void SoftmaxSum(const int32_t *logits, uint32_t samples, int32_t shift, SoftmaxGroup &g) {
+SoftmaxSum_Sample:
+  for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+    g.sum[n] += static_cast<uint32_t>(ExpOf(g.largest[n], LogitIndex(logits[n], shift)));
+  }
+}
+
+// The logit error of class k, into byte k % 4 of each image of `word`. `off` is the dither's, advanced to sample 0 of the class.
+static inline void SoftmaxError(const int32_t *logits, uint32_t samples, uint32_t k, int32_t shift,
+                                const SoftmaxGroup &g, uint32_t off, int8_t *word) {
+SoftmaxError_Sample:
+  for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+    const uint32_t e = static_cast<uint32_t>(ExpOf(g.largest[n], LogitIndex(logits[n], shift)));
+    const int32_t p = static_cast<int32_t>(((e << 15) + (g.sum[n] >> 1)) / g.sum[n]);
+    const int32_t difference = p - (k == g.label[n] ? 32768 : 0);
+    const int32_t e15 = difference > 32767 ? 32767 : (difference < -32767 ? -32767 : difference);
+    word[n * kQuad + k % kQuad] = Sat8((e15 + DitherBits(off + n, 8)) >> 8, -kMaxInt8);
+  }
+}
+
+}  // namespace STROP_LEAVES
+}  // namespace strop
