@@ -50,9 +50,11 @@ FillImages_Image:
   }
 }
 
-// The pixels of a stretch of row `y`, of one channel in 16 images; where there is no pixel the frame is black (1.2), and 0 outside it.
+// The pixels of a stretch of row `y`, of one channel in 16 images, into on-chip row `row`. Where there is no pixel the frame is black
+// (1.2), and 0 outside it.
 inline void LoadPixels(Lane &lane, const int8_t *dram, const strop_command &c, const InputPlan &plan, uint32_t channel,
-                       uint32_t group, uint32_t y, uint32_t begin, bool fresh, int8_t *rows) {
+                       uint32_t group, uint32_t y, uint32_t begin, bool fresh, uint32_t row) {
+  int8_t *rows = lane.tiles.row[row];
   const uint32_t images = Smaller(kImages, c.batch - group * kImages);
   const uint32_t left = plan.frame + c.pad_left;
   const Stretch picture = StretchOf(left, left + c.width_in, begin);
@@ -83,7 +85,7 @@ InputLine_Stretch:
     const bool renew = fresh || plan.width > kStretch;
     STROP_WRITE_ROW(out, lane.tiles.operands.planes, dram, line + begin * kWordBytes);
     if (plan.pixels) {
-      LoadPixels(lane, dram, c, plan, plane, group, y, begin, renew, lane.tiles.row[0]);
+      LoadPixels(lane, dram, c, plan, plane, group, y, begin, renew, 0);
       STROP_LEAF(lane, InterleavePixels)(lane.tiles.row[0], out, count);
     } else {
     InputLine_Channel:
@@ -91,7 +93,7 @@ InputLine_Stretch:
 #pragma HLS LOOP_TRIPCOUNT min = 4 max = 4
         const uint32_t channel = plane * kQuad + j;
         if (channel < c.channels_in) {
-          LoadPixels(lane, dram, c, plan, channel, group, y, begin, renew, lane.tiles.row[j]);
+          LoadPixels(lane, dram, c, plan, channel, group, y, begin, renew, j);
         } else if (fresh) {
           FillImages(lane.tiles.row[j], kImages, {0, kPixelRow}, 0);
         }
