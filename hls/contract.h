@@ -37,9 +37,9 @@
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
 #define STROP_ALIGN_BYTES 64
-#define STROP_QUAD 4          /* channels in a word of a feature map */
-#define STROP_IMAGE_GROUP 16  /* images in a word of a feature map */
-#define STROP_WORD_BYTES 64   /* STROP_QUAD * STROP_IMAGE_GROUP */
+#define STROP_QUAD 4               /* channels in a word of a feature map */
+#define STROP_IMAGE_GROUP 16       /* images in a word of a feature map */
+#define STROP_WORD_BYTES 64        /* STROP_QUAD * STROP_IMAGE_GROUP */
 #define STROP_MAX_PIXEL_CHANNELS 2 /* a convolution may read a pixel map of so many channels */
 #define STROP_MAX_BATCH 4096
 #define STROP_MAX_CHANNELS 65536

@@ -1,198 +1,154 @@
-// Convolution and fully-connected layers: forward, input gradient, weight gradient on the MAC array (NUMERICS 1.3, 1.7).
-// A fully-connected layer is a 1x1 convolution on a 1x1 map.
+// Convolution and fully-connected layers: forward, input gradient, weight gradient (NUMERICS 1.3, 1.7). A fully-connected layer is a
+// convolution as large as the map it reads. `maps`, `filters` and `dram` are the arena through three ports, so that loads and stores
+// can overlap.
 #ifndef STROP_CONVOLUTION_HPP
 #define STROP_CONVOLUTION_HPP
 
-#include "raster.hpp"
-#include "site.hpp"
+#include "mac_pass.hpp"
 
 namespace strop {
 
-// One convolution-shaped product: rows (channels of the result) by raster columns, summed over depth channels times taps.
-// Forward and input gradient differ in nothing but these numbers.
-struct Product {
-  Raster raster;
-  uint32_t groups;
-  uint32_t rows;   // a group
-  uint32_t depth;  // channels summed, a group
-  uint32_t taps;
-  bool turned;  // filter turned by 180 degrees: its taps are met in the opposite order
-  uint32_t weights;
-  uint32_t weight_row, weight_channel;  // steps in the weight view, from row to row and channel to channel
-  uint32_t weight_group;
-  uint32_t source, source_plane;
-  uint32_t target, target_plane;
-};
-
-inline Product ForwardProduct(const strop_command &c) {
-  const uint32_t taps = c.kernel_h * c.kernel_w;
-  const uint32_t depth = c.channels_in / c.groups;
-  const uint32_t rows = c.channels_out / c.groups;
-  return {InputRaster(c),      c.groups, rows,           depth,    taps,          false, c.weights, depth * taps, taps,
-          rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
+// What the three passes of a layer share.
+inline Pass LayerPass(const strop_command &c) {
+  Pass p = {};
+  p.view = ViewLayoutOf(c);
+  p.groups = Blocks(c.groups, p.view.merged);
+  p.layer_groups = c.groups;
+  p.pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
+  p.kernel_h = c.kernel_h;
+  p.kernel_w = c.kernel_w;
+  p.weights = c.weights;
+  p.batch = c.batch;
+  return p;
 }
 
-inline Product InputGradientProduct(const strop_command &c) {
-  const uint32_t taps = c.kernel_h * c.kernel_w;
-  const uint32_t rows = c.channels_in / c.groups;
-  const uint32_t depth = c.channels_out / c.groups;
-  return {GradientRaster(c),   c.groups, rows,           depth,    taps,          true, c.weights, taps, rows * taps,
-          rows * depth * taps, c.source, c.source_plane, c.target, c.target_plane};
+inline Side InputSide(const Pass &p, const strop_command &c) {
+  return {c.channels_in, p.view.merged * (c.channels_in / c.groups)};
 }
 
-inline uint32_t Blocks(uint32_t items, uint32_t size) { return (items + size - 1) / size; }
+inline Side OutputSide(const Pass &p, const strop_command &c) {
+  return {c.channels_out, p.view.merged * (c.channels_out / c.groups)};
+}
 
-inline uint32_t ChannelsPerChunk(const Product &p) { return kTileDepth / p.taps; }
+inline uint32_t DepthQuads(const Pass &p) { return QuadsOf(p, Smaller(p.depth.merged, p.depth.channels)); }
 
-// A tile: rows `first_row`.. of group `group`, depth channels `first_channel`.., depth padded with zeros to whole groups.
-inline void LoadWeights(Lane &lane, const int8_t *dram, const Product &p, uint32_t group, uint32_t first_row,
-                        uint32_t rows, uint32_t first_channel, uint32_t channels) {
-  Tiles &tiles = lane.tiles;
-  const uint32_t depth = channels * p.taps;
-  const uint32_t padded = Blocks(depth, kGroup) * kGroup;
-  const bool whole = p.weight_channel == p.taps;  // a row's filters lie side by side
-LoadWeights_Row:
-  for (uint32_t row = 0; row < rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    const uint32_t base = p.weights + group * p.weight_group + (first_row + row) * p.weight_row;
-    if (whole) {
-      BurstRead(tiles.a[row], dram, base + first_channel * p.taps, depth);
-    } else {
-      STROP_LEAF(lane, GatherFilters)
-      (dram, base + first_channel * p.weight_channel, p.weight_channel, p.taps, channels, tiles.a[row]);
+inline Pass ForwardPass(const TileShape &shape, const strop_command &c) {
+  Pass p = LayerPass(c);
+  p.mode = MacMode::kForward;
+  p.rows = OutputSide(p, c);
+  p.depth = InputSide(p, c);
+  p.window = ForwardWindow(c);
+  p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_groups);
+  p.source = c.source;
+  p.source_plane = c.source_plane;
+  p.target = c.target;
+  p.target_plane = c.target_plane;
+  p.out_h = c.height_out;
+  p.out_w = c.width_out;
+  return p;
+}
+
+// A layer with one output position, reached from every input position by one tap: its input gradient is a product without windows,
+// whose rows are the input's channels and positions.
+inline bool IsFlat(const strop_command &c) {
+  return c.groups == 1 && c.height_out * c.width_out == 1 && c.kernel_h == c.height_in && c.kernel_w == c.width_in &&
+         c.pad_top == 0 && c.pad_left == 0;
+}
+
+inline Pass InputGradientPass(const TileShape &shape, const strop_command &c, uint32_t phase_h, uint32_t phase_w) {
+  Pass p = LayerPass(c);
+  p.mode = MacMode::kForward;
+  p.turned = true;
+  p.flat = IsFlat(c);
+  p.rows = InputSide(p, c);
+  p.depth = OutputSide(p, c);
+  p.window = GradientWindow(c, phase_h, phase_w);
+  if (p.flat) {
+    const uint32_t rows = Blocks(c.channels_in, kQuad) * kQuad * p.view.taps;
+    p.rows = {rows, rows};
+    p.window.h = ForwardAxis(1, 1, 1, 1, 0, 1);
+    p.window.w = p.window.h;
+  }
+  p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_groups);
+  p.source = c.source;
+  p.source_plane = c.source_plane;
+  p.target = c.target;
+  p.target_plane = c.target_plane;
+  p.out_h = c.height_in;
+  p.out_w = c.width_in;
+  const uint32_t map = c.height_in * c.width_in;
+  const bool features = (c.flags & STROP_FLAG_FLAT) != 0;  // ordered as [C*H*W][N]
+  p.order = features ? ElementOrder{map * c.batch, 1, c.width_in * c.batch, c.batch}
+                     : ElementOrder{c.batch * map, map, c.width_in, 1};
+  return p;
+}
+
+inline Pass WeightGradientPass(const TileShape &shape, const strop_command &c) {
+  Pass p = LayerPass(c);
+  p.mode = MacMode::kWeightGradient;
+  p.rows = OutputSide(p, c);
+  p.depth = InputSide(p, c);
+  p.window = ForwardWindow(c);
+  p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_words);
+  p.error = c.source;
+  p.error_plane = c.source_plane;
+  p.source = c.source_2;
+  p.source_plane = c.source_2_plane;
+  p.target = c.target;
+  p.out_h = c.height_out;
+  p.out_w = c.width_out;
+  return p;
+}
+
+// About how much a pass is, for the division among lanes: multiply-adds / 16.
+inline uint64_t WorkOf(const strop_command &c) {
+  return uint64_t{c.channels_out} * (c.channels_in / c.groups) * c.kernel_h * c.kernel_w * c.batch * c.height_out *
+         c.width_out / 16;
+}
+
+inline void RunForward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                       const strop_command &c, const Store &store) {
+  Pass p = ForwardPass(kShape, c);
+  p.store = store;
+  STROP_ON_LANES(machine, WorkOf(c), MacPass(lane, maps, filters, dram, words, p));
+}
+
+// Every phase of the input has its own taps.
+inline void RunInputGradient(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                             const strop_command &c, const Store &store) {
+RunInputGradient_PhaseH:
+  for (uint32_t a = 0; a < (IsFlat(c) ? 1 : Smaller(c.stride_h, c.height_in)); ++a) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
+  RunInputGradient_PhaseW:
+    for (uint32_t b = 0; b < (IsFlat(c) ? 1 : Smaller(c.stride_w, c.width_in)); ++b) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
+      Pass p = InputGradientPass(kShape, c, a, b);
+      p.store = store;
+      STROP_ON_LANES(machine, WorkOf(c), MacPass(lane, maps, filters, dram, words, p));
     }
-    Fill(tiles.a[row], depth, padded, 0);
   }
 }
 
-// B tile: the taps of `channels` source channels over the columns from cell `first`.
-inline void LoadColumns(Lane &lane, const int8_t *dram, const Product &p, const TapOffsets &offsets, uint32_t group,
-                        uint32_t first, uint32_t words, uint32_t first_channel, uint32_t channels) {
-  const uint32_t depth = channels * p.taps;
-  const uint32_t source = p.source + (group * p.depth + first_channel) * p.source_plane;
-  TapWalk walk = {0, 0, 0};
-LoadColumns_Group:
-  for (uint32_t k = 0; k < depth; k += kGroup) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    uint32_t row[kGroup];
-  LoadColumns_Depth:
-    for (uint32_t i = 0; i < kGroup; ++i) {
-      // beyond the depth the A tile is zero: any row serves
-      row[i] =
-          k + i < depth ? NextTap(lane.tiles, dram, source, p.source_plane, p.raster, offsets, first, walk) : row[0];
-    }
-    STROP_LEAF(lane, InterleaveRows)(lane.tiles.planes, row, words, k / kGroup, lane.tiles.b);
-  }
-}
-
-// How a product's results leave the chip.
-struct Store {
-  StoreMode mode;
-  int32_t shift;
-  uint32_t dither;
-  uint32_t bias;           // kLogits: arena offset of the bias
-  int32_t logit_exponent;  // kLogits
-};
-
-inline void StoreTile(Lane &lane, int8_t *dram, int32_t *words, const Product &p, const Store &store,
-                      uint32_t first_channel, uint32_t rows, const Runs &runs) {
-  const uint32_t plane_values = p.raster.batch * p.raster.out_h * p.raster.out_w;
-StoreTile_Row:
-  for (uint32_t row = 0; row < rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    STROP_LEAF(lane, CompactRuns)(lane.tiles.accumulator[row], runs, lane.tiles.wide[0]);
-    const uint32_t channel = first_channel + row;
-    const uint32_t plane = p.target + channel * p.target_plane;
-    if (store.mode == StoreMode::kLogits) {
-      const int64_t bias =
-          RoundShift(ReadWord(words, store.bias + 4 * channel), STROP_PARAMETER_FRACTION - store.logit_exponent);
-    StoreTile_Logit:
-      for (uint32_t i = 0; i < runs.total; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
-#pragma HLS PIPELINE II = 1
-        WriteWord(words, plane + 4 * (runs.first_output + i), Sat32(lane.tiles.wide[0][i] + bias));
-      }
-    } else {
-      StoreRow(lane, dram, lane.tiles.wide[0], runs.total, store.mode, store.shift, store.dither,
-               channel * plane_values + runs.first_output, plane + runs.first_output);
-    }
-  }
-}
-
-// All tiles of a product that fall to this lane.
-inline void ProductTiles(Lane &lane, int8_t *dram, int32_t *words, const Product &p, const Store &store) {
-  const uint32_t cells = RasterCells(p.raster);
-  const uint32_t row_blocks = Blocks(p.rows, kTileRows);
-  const uint32_t column_tiles = Blocks(cells, kTileColumns);
-  const uint32_t chunk_channels = ChannelsPerChunk(p);
-  const uint32_t chunks = Blocks(p.depth, chunk_channels);
-  const uint32_t last = lane.Last(p.groups * column_tiles * row_blocks);
-  uint32_t weights_held = ~0u;  // which operands are on chip: they stay where the next tile wants the same
-  uint32_t columns_held = ~0u;
-  Runs runs;
-  TapOffsets offsets;
-  FindTapOffsets(p.raster, p.turned, offsets);
-ProductTiles_Tile:
-  for (uint32_t item = lane.First(p.groups * column_tiles * row_blocks); item < last; ++item) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-    const uint32_t block = item % row_blocks;
-    const uint32_t tile = item / row_blocks % column_tiles;
-    const uint32_t group = item / row_blocks / column_tiles;
-    const uint32_t first = tile * kTileColumns;
-    const uint32_t columns = Smaller(kTileColumns, cells - first);
-    const uint32_t column_words = Blocks(columns, kVector);
-    const uint32_t rows = Smaller(kTileRows, p.rows - block * kTileRows);
-  ProductTiles_Chunk:
-    for (uint32_t chunk = 0; chunk < chunks; ++chunk) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-      const uint32_t channel = chunk * chunk_channels;
-      const uint32_t channels = Smaller(chunk_channels, p.depth - channel);
-      const uint32_t weights_wanted = (group * row_blocks + block) * chunks + chunk;
-      if (weights_wanted != weights_held) {
-        LoadWeights(lane, dram, p, group, block * kTileRows, rows, channel, channels);
-        weights_held = weights_wanted;
-      }
-      const uint32_t columns_wanted = (group * column_tiles + tile) * chunks + chunk;
-      if (columns_wanted != columns_held) {
-        LoadColumns(lane, dram, p, offsets, group, first, column_words, channel, channels);
-        columns_held = columns_wanted;
-      }
-      STROP_LEAF(lane, MacTile)
-      (lane.tiles.a, rows, lane.tiles.b, column_words, Blocks(channels * p.taps, kGroup), chunk > 0,
-       lane.tiles.accumulator);
-    }
-    FindRuns(p.raster, first, columns, runs);
-    StoreTile(lane, dram, words, p, store, group * p.rows + block * kTileRows, rows, runs);
-  }
-}
-
-inline uint64_t ProductWork(const Product &p) {
-  return uint64_t{p.groups} * p.rows * p.depth * p.taps * RasterCells(p.raster) / 16;
-}
-
-// CONV_FORWARD: 1.3 steps 1 and 2; for the last layer, logits.
-inline uint32_t ConvForward(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
-  const Product product = ForwardProduct(c);
+// CONV_FORWARD: 1.3 steps 1 and 2, or the logits of 1.6.
+inline uint32_t ConvForward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                            const strop_command &c) {
   const int32_t source_exponent = ReadWord(words, c.source_exponent);
   if (c.flags & STROP_FLAG_LOGITS) {
     const int32_t exponent = source_exponent + ReadWord(words, c.weight_exponent);
-    const Store store = {StoreMode::kLogits, 0, 0, c.beta, exponent};
-    STROP_ON_LANES(machine, ProductWork(product), ProductTiles(lane, dram, words, product, store));
+    RunForward(machine, maps, filters, dram, words, c, {StoreMode::kLogits, 0, 0, c.beta, exponent});
     WriteWord(words, c.target_exponent, exponent);
     return STROP_STATUS_OK;
   }
   const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
-  Site site = ReadSite(words, c.site);
+  const Site site = ReadSite(words, c.site);
   if (fixed && !site.set) return STROP_STATUS_SITE_UNSET;
   ClearCounters(machine);
   int32_t shift = fixed ? site.used : site.next;
   if (!site.set) {
-    const Store measure = {StoreMode::kMeasure, 0, 0, 0, 0};
-    STROP_ON_LANES(machine, ProductWork(product), ProductTiles(lane, dram, words, product, measure));
+    RunForward(machine, maps, filters, dram, words, c, {StoreMode::kMeasure, 0, 0, 0, 0});
     shift = ShiftFor(MaxAbsOfLanes(machine));
   }
-  const Store store = {StoreMode::kRound, shift, 0, 0, 0};
-  STROP_ON_LANES(machine, ProductWork(product), ProductTiles(lane, dram, words, product, store));
+  RunForward(machine, maps, filters, dram, words, c, {StoreMode::kRound, shift, 0, 0, 0});
   if (!fixed) {
     const uint32_t elements = c.channels_out * c.batch * c.height_out * c.width_out;
     AdvanceSite(machine, words, c.site, site.set, shift, elements, STROP_PRE_NORM_RATE_LOG2);
@@ -206,22 +162,74 @@ ConvForward_Exponent:
 }
 
 // CONV_INPUT_GRADIENT: 1.7 step 6.
-inline uint32_t ConvInputGradient(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
-  const Product product = InputGradientProduct(c);
+inline uint32_t ConvInputGradient(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
+                                  int32_t *words, const strop_command &c) {
   const uint32_t dither = NextDither(words, c.dither);
   const Site site = ReadSite(words, c.site);
   ClearCounters(machine);
   int32_t shift = site.next;
   if (!site.set) {
-    const Store measure = {StoreMode::kMeasure, 0, 0, 0, 0};
-    STROP_ON_LANES(machine, ProductWork(product), ProductTiles(lane, dram, words, product, measure));
+    RunInputGradient(machine, maps, filters, dram, words, c, {StoreMode::kMeasure, 0, 0, 0, 0});
     shift = ShiftFor(MaxAbsOfLanes(machine));
   }
-  const Store store = {StoreMode::kDither, shift, dither, 0, 0};
-  STROP_ON_LANES(machine, ProductWork(product), ProductTiles(lane, dram, words, product, store));
+  RunInputGradient(machine, maps, filters, dram, words, c, {StoreMode::kDither, shift, dither, 0, 0});
   const uint32_t elements = c.channels_in * c.batch * c.height_in * c.width_in;
   AdvanceSite(machine, words, c.site, site.set, shift, elements, STROP_ERROR_RATE_LOG2);
   WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent) - shift);
+  return STROP_STATUS_OK;
+}
+
+// This lane's share of `count` words from offset `at` becomes 0.
+inline void ClearWords(Lane &lane, int32_t *words, uint32_t at, uint32_t count) {
+  const uint32_t last = lane.Last(count);
+ClearWords_Word:
+  for (uint32_t i = lane.First(count); i < last; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+#pragma HLS PIPELINE II = 1
+    WriteWord(words, at + 4 * i, 0);
+  }
+}
+
+// dbias[k] = sum of the errors of channel k (1.7 step 5).
+inline void BiasGradient(Lane &lane, const int8_t *dram, int32_t *words, const strop_command &c) {
+  const uint32_t count = Blocks(c.batch, kImages) * c.height_out * c.width_out;
+BiasGradient_Quad:
+  for (uint32_t quad = 0; quad < Blocks(c.channels_out, kQuad); ++quad) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
+    int32_t sum[kQuad] = {0, 0, 0, 0};
+  BiasGradient_Row:
+    for (uint32_t at = 0; at < count; at += kRowWords) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 129
+      const uint32_t part = Smaller(kRowWords, count - at);
+      STROP_READ_ROW(x, lane.tiles.row[0], dram, c.source + quad * c.source_plane + at * kWordBytes, part * kWordBytes);
+      STROP_LEAF(lane, SumWords)(x, part, sum);
+    }
+  BiasGradient_Channel:
+    for (uint32_t i = 0; i < Smaller(kQuad, c.channels_out - quad * kQuad); ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
+      WriteWord(words, c.grad_beta + 4 * (quad * kQuad + i), sum[i]);
+    }
+  }
+}
+
+// CONV_WEIGHT_GRADIENT: 1.7 step 5.
+inline uint32_t ConvWeightGradient(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
+                                   int32_t *words, const strop_command &c) {
+  const Pass p = WeightGradientPass(kShape, c);
+  if (STROP_LANE_COUNT(machine) > 1) {  // lanes may share a sum
+    const uint32_t count = c.channels_out * (c.channels_in / c.groups) * c.kernel_h * c.kernel_w;
+    STROP_ON_LANES(machine, count, ClearWords(lane, words, c.target, count));
+  }
+  STROP_ON_LANES(machine, WorkOf(c), MacPass(lane, maps, filters, dram, words, p));
+  const int32_t source_exponent = ReadWord(words, c.source_2_exponent);
+  const uint32_t step = (c.flags & STROP_FLAG_BIAS) ? 0 : 4;  // an error before L1BN has an exponent a channel
+ConvWeightGradient_Exponent:
+  for (uint32_t k = 0; k < c.channels_out; ++k) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+    const int32_t error_exponent = ReadWord(words, c.source_exponent + step * k);
+    WriteWord(words, c.target_exponent + 4 * k, error_exponent + source_exponent);
+  }
+  if (c.flags & STROP_FLAG_BIAS) BiasGradient(STROP_LANE(machine, 0), dram, words, c);
   return STROP_STATUS_OK;
 }
 

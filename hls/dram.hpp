@@ -7,11 +7,24 @@
 
 #include "contract.h"
 
+// Whether bursts are loops over on-chip arrays, as in hardware, or copies by the compiler. The test bench runs the hardware's loops, too.
+#if defined(__SYNTHESIS__) || defined(STROP_HARDWARE_LOOPS)
+#define STROP_HARDWARE 1
+#else
+#define STROP_HARDWARE 0
+#endif
+
+// Bytes that leave and enter DRAM, counted where the test bench asks for it.
+#ifndef STROP_COUNT_READ
+#define STROP_COUNT_READ(bytes) static_cast<void>(0)
+#define STROP_COUNT_WRITE(bytes) static_cast<void>(0)
+#endif
+
 namespace strop {
 
 // Bursts of bytes go by whole words of 64, each moved at once, so that the port can be as wide; what is left goes byte by byte.
 inline void BurstRead(int8_t *target, const int8_t *dram, uint32_t offset, uint32_t count) {
-#ifndef __SYNTHESIS__
+#if !STROP_HARDWARE
   __builtin_memcpy(target, dram + offset, count);
 #else
   const uint32_t whole = count / STROP_WORD_BYTES * STROP_WORD_BYTES;
@@ -35,7 +48,7 @@ BurstRead_Rest:
 }
 
 inline void BurstWrite(int8_t *dram, uint32_t offset, const int8_t *source, uint32_t count) {
-#ifndef __SYNTHESIS__
+#if !STROP_HARDWARE
   __builtin_memcpy(dram + offset, source, count);
 #else
   const uint32_t whole = count / STROP_WORD_BYTES * STROP_WORD_BYTES;
@@ -59,7 +72,7 @@ BurstWrite_Rest:
 }
 
 inline void BurstReadWords(int32_t *target, const int32_t *words, uint32_t offset, uint32_t count) {
-#ifndef __SYNTHESIS__
+#if !STROP_HARDWARE
   __builtin_memcpy(target, words + offset / 4, size_t{count} * 4);
 #else
 BurstReadWords_Word:
@@ -72,7 +85,7 @@ BurstReadWords_Word:
 }
 
 inline void BurstWriteWords(int32_t *words, uint32_t offset, const int32_t *source, uint32_t count) {
-#ifndef __SYNTHESIS__
+#if !STROP_HARDWARE
   __builtin_memcpy(words + offset / 4, source, size_t{count} * 4);
 #else
 BurstWriteWords_Word:
@@ -89,7 +102,7 @@ BurstWriteWords_Word:
 //   STROP_READ_ROW    declares `name`, the row's bytes
 //   STROP_WRITE_ROW   declares `name`, to be written in full and then flushed
 //   STROP_READ_VALUES, STROP_FLUSH_VALUES   the same for 32-bit words; a row read may be changed and flushed back
-#ifdef __SYNTHESIS__
+#if STROP_HARDWARE
 #define STROP_READ_ROW(name, buffer, dram, offset, bytes) \
   BurstRead(buffer, dram, offset, bytes);                 \
   const int8_t *name = buffer

@@ -13,6 +13,8 @@ inline int64_t Clamp(int64_t x, int64_t low, int64_t high) { return x < low ? lo
 
 inline uint32_t Smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
+inline uint32_t Larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
 inline int32_t Sat32(int64_t x) { return static_cast<int32_t>(Clamp(x, -kMaxInt32, kMaxInt32)); }
 
 // rsh: arithmetic shift right with rounding half up; a negative shift goes left.

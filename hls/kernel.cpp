@@ -12,14 +12,18 @@ static_assert(offsetof(strop_slot, loss_sum) % 8 == 0, "the loss sum is two whol
 #define STROP_PRAGMA_(text) _Pragma(#text)
 #define STROP_PRAGMA(text) STROP_PRAGMA_(text)
 
-void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, uint32_t program, uint32_t commands, uint32_t steps,
-                  uint32_t slots, uint32_t slot_stride, uint32_t slot_count, uint32_t first_slot, uint32_t report,
-                  uint32_t *version) {
+void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, const int8_t *arena_maps, const int8_t *arena_filters,
+                  uint32_t program, uint32_t commands, uint32_t steps, uint32_t slots, uint32_t slot_stride,
+                  uint32_t slot_count, uint32_t first_slot, uint32_t report, uint32_t *version) {
   // clang-format off
 STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_bytes bundle=bytes offset=slave depth=67108864)
 STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_words bundle=words offset=slave depth=16777216)
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_maps bundle=maps offset=slave depth=67108864)
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_filters bundle=filters offset=slave depth=67108864)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_bytes offset=STROP_REG_ARENA_BYTES)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_words offset=STROP_REG_ARENA_WORDS)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_maps offset=STROP_REG_ARENA_MAPS)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_filters offset=STROP_REG_ARENA_FILTERS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=program offset=STROP_REG_PROGRAM)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=commands offset=STROP_REG_COMMANDS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=steps offset=STROP_REG_STEPS)
@@ -32,11 +36,13 @@ STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=version offset=STROP_REG_VERSION)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=return)
   // clang-format on
   static strop::Machine machine;  // on-chip memory
-#pragma HLS BIND_STORAGE variable = machine.lane.tiles.b type = ram_2p impl = bram
-#pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.b type = complete dim = 3
-#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = cyclic factor = 16 dim = 2
+#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.weights type = cyclic factor = kMacRows dim = 1
+#pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.weights type = cyclic factor = 4 dim = 2
+#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = cyclic factor = kMacRows dim = 1
+#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = complete dim = 3
+#pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.row type = cyclic factor = 64 dim = 2
   *version = (STROP_CONTRACT_VERSION << 16) | STROP_NUMERICS_VERSION;
   strop::PrepareSingleLane(machine);
   const strop::StartRegisters start = {program, commands, steps, slots, slot_stride, slot_count, first_slot, report};
-  strop::RunProgram(machine, arena_bytes, arena_words, start);
+  strop::RunProgram(machine, arena_maps, arena_filters, arena_bytes, arena_words, start);
 }

@@ -4,9 +4,10 @@
 
 #include "contract.h"
 
-// One start. Both pointers are the arena: one port reads and writes bytes, the other 32-bit words.
-extern "C" void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, uint32_t program, uint32_t commands,
-                             uint32_t steps, uint32_t slots, uint32_t slot_stride, uint32_t slot_count,
-                             uint32_t first_slot, uint32_t report, uint32_t *version);
+// One start. All pointers are the arena, each through a port of its own: bytes, 32-bit words, and what the MAC array loads.
+extern "C" void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, const int8_t *arena_maps,
+                             const int8_t *arena_filters, uint32_t program, uint32_t commands, uint32_t steps,
+                             uint32_t slots, uint32_t slot_stride, uint32_t slot_count, uint32_t first_slot,
+                             uint32_t report, uint32_t *version);
 
 #endif  // STROP_KERNEL_HPP

@@ -1,4 +1,4 @@
-// The leaf loops around the MAC array: the tile itself, and what brings operands to it and results from it.
+// The leaf loops around the MAC array: the array itself, and what brings operands to it and results from it.
 #ifndef STROP_LEAVES
 #error "define STROP_LEAVES, the namespace of this compilation: see leaf_loops.hpp"
 #endif
@@ -6,134 +6,114 @@
 namespace strop {
 namespace STROP_LEAVES {
 
-// accumulator[row][column] (+)= sum over depth of a[row][depth] * b[column][depth].
-static inline void MacTile(const RowTile a, uint32_t rows, const ColumnTile b, uint32_t words, uint32_t groups,
-                           bool accumulate, AccumulatorTile accumulator) {
-MacTile_Word:
-  for (uint32_t word = 0; word < words; ++word) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+// Every (window, depth group) names one word on chip, and the array gives 16 sums of 4 products a cycle for each of its rows. What
+// the word's 64 bytes meet is all that forward and weight gradient differ in:
+//   kForward         result[row][window] sums over groups; 4 weights meet the 4 channels of each of 16 images
+//   kWeightGradient  result[row][group] sums over windows; 16 errors meet 16 images of each of 4 channels, 4 images a sum
+// `first_group` is where the groups begin in `weights`. Rows are computed up to a whole block of the array. Sums go on from `partial` if
+// `accumulate`; they end in `finished` if `finish`, else in `partial`.
+static inline void MacTile(MacMode mode, const WeightTile weights, uint32_t first_group, const Operands &operands,
+                           uint32_t rows, uint32_t words, uint32_t groups, bool accumulate, bool finish,
+                           AccumulatorTile partial, AccumulatorTile finished) {
+  const bool forward = mode == MacMode::kForward;
+  const uint32_t outers = forward ? words : groups;
+  const uint32_t inners = forward ? groups : words;
+  const uint32_t blocks = (rows + kShape.mac_rows - 1) / kShape.mac_rows;
+  int32_t sum[kShape.mac_rows][kImages];
+#pragma HLS ARRAY_PARTITION variable = sum complete dim = 0
+  uint32_t outer = 0;
+  uint32_t block = 0;
+  uint32_t inner = 0;
+MacTile_Cycle:
+  for (uint32_t cycle = 0; cycle < outers * blocks * inners; ++cycle) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
+#pragma HLS PIPELINE II = 1
+#pragma HLS DEPENDENCE variable = partial inter false
+    const uint32_t at = operands.word_offset[forward ? outer : inner] + operands.group_offset[forward ? inner : outer];
+    const int8_t *word = operands.planes + at * kWordBytes;
   MacTile_Row:
-    for (uint32_t row = 0; row < rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-      int32_t sum[kVector];
-#pragma HLS ARRAY_PARTITION variable = sum complete
-    MacTile_Start:
-      for (uint32_t lane = 0; lane < kVector; ++lane) {
+    for (uint32_t r = 0; r < kShape.mac_rows; ++r) {
 #pragma HLS UNROLL
-        sum[lane] = accumulate ? accumulator[row][word * kVector + lane] : 0;
-      }
-    MacTile_Group:
-      for (uint32_t group = 0; group < groups; ++group) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
-      MacTile_Lane:
-        for (uint32_t lane = 0; lane < kVector; ++lane) {
+      const uint32_t row = block * kShape.mac_rows + r;
+    MacTile_Lane:
+      for (uint32_t lane = 0; lane < kImages; ++lane) {
 #pragma HLS UNROLL
-        MacTile_Depth:
-          for (uint32_t depth = 0; depth < kGroup; ++depth) {
+        int32_t total = inner > 0 ? sum[r][lane] : (accumulate ? partial[row][outer][lane] : 0);
+      MacTile_Product:
+        for (uint32_t i = 0; i < kQuad; ++i) {
 #pragma HLS UNROLL
-            sum[lane] += a[row][group * kGroup + depth] * b[word][group][lane * kGroup + depth];
-          }
+          const uint32_t image = lane / kQuad * kQuad + i;
+          const int32_t left =
+              forward ? weights[row][(first_group + inner) * kQuad + i] : operands.errors[row][inner * kImages + image];
+          const int32_t right = forward ? word[lane * kQuad + i] : word[image * kQuad + lane % kQuad];
+          total += left * right;
         }
-      }
-    MacTile_Store:
-      for (uint32_t lane = 0; lane < kVector; ++lane) {
-#pragma HLS UNROLL
-        accumulator[row][word * kVector + lane] = sum[lane];
+        sum[r][lane] = total;
+        if (inner + 1 == inners && finish) finished[row][outer][lane] = total;
+        if (inner + 1 == inners && !finish) partial[row][outer][lane] = total;
       }
     }
-  }
-}
-
-// Four depth rows, beginning at `rows` in `planes`, side by side into group `group` of every column word.
-static inline void InterleaveRows(const int8_t *planes, const uint32_t rows[kGroup], uint32_t words, uint32_t group,
-                                  ColumnTile b) {
-InterleaveRows_Word:
-  for (uint32_t word = 0; word < words; ++word) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
-#pragma HLS PIPELINE II = 1
-  InterleaveRows_Lane:
-    for (uint32_t lane = 0; lane < kVector; ++lane) {
-#pragma HLS UNROLL
-      const uint32_t column = word * kVector + lane;
-      b[word][group][lane * kGroup + 0] = planes[rows[0] + column];
-      b[word][group][lane * kGroup + 1] = planes[rows[1] + column];
-      b[word][group][lane * kGroup + 2] = planes[rows[2] + column];
-      b[word][group][lane * kGroup + 3] = planes[rows[3] + column];
+    if (++inner == inners) {
+      inner = 0;
+      if (++block == blocks) {
+        block = 0;
+        ++outer;
+      }
     }
   }
 }
 
-// Four rows that run along the depth become columns `column` to `column` + 3 (column a multiple of 4).
-static inline void TransposeRows(const int8_t *planes, const uint32_t rows[kGroup], uint32_t groups, uint32_t column,
-                                 ColumnTile b) {
-  const uint32_t word = column / kVector;
-  const uint32_t lane = (column % kVector) * kGroup;
-TransposeRows_Group:
-  for (uint32_t group = 0; group < groups; ++group) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
-  TransposeRows_Depth:
-    for (uint32_t depth = 0; depth < kGroup; ++depth) {
-#pragma HLS UNROLL
-      b[word][group][lane + 0 * kGroup + depth] = planes[rows[0] + group * kGroup + depth];
-      b[word][group][lane + 1 * kGroup + depth] = planes[rows[1] + group * kGroup + depth];
-      b[word][group][lane + 2 * kGroup + depth] = planes[rows[2] + group * kGroup + depth];
-      b[word][group][lane + 3 * kGroup + depth] = planes[rows[3] + group * kGroup + depth];
-    }
-  }
-}
-
-// One row of the A tile: `channels` filters of `taps` values, `step` bytes apart in DRAM.
-static inline void GatherFilters(const int8_t *dram, uint32_t offset, uint32_t step, uint32_t taps, uint32_t channels,
-                                 int8_t *row) {
-GatherFilters_Channel:
-  for (uint32_t channel = 0; channel < channels; ++channel) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
-  GatherFilters_Tap:
-    for (uint32_t tap = 0; tap < taps; ++tap) {
+// Filters turned for the input gradient: 4 output channels' views ([taps][4 input channels], from byte `from` of each strip) become 4
+// rows of the weight tile ([taps][4 output channels]), of the taps in `taps`.
+static inline void TurnFilters(const int8_t *const strip[kQuad], uint32_t from, const uint8_t *taps, uint32_t count,
+                               WeightTile weights, uint32_t row, uint32_t group) {
+TurnFilters_Tap:
+  for (uint32_t t = 0; t < count; ++t) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 225
 #pragma HLS PIPELINE II = 1
-      row[channel * taps + tap] = dram[offset + channel * step + tap];
+  TurnFilters_From:
+    for (uint32_t k = 0; k < kQuad; ++k) {
+#pragma HLS UNROLL
+    TurnFilters_To:
+      for (uint32_t c = 0; c < kQuad; ++c) {
+#pragma HLS UNROLL
+        weights[row + c][(group + t) * kQuad + k] = strip[k][from + taps[t] * kQuad + c];
+      }
     }
   }
 }
 
-// The runs of an accumulator row, side by side.
-static inline void CompactRuns(const int32_t *accumulators, const Runs &runs, int32_t *target) {
-  uint32_t at = 0;
-CompactRuns_Run:
-  for (uint32_t run = 0; run < runs.count; ++run) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 257
-  CompactRuns_Value:
-    for (uint32_t i = 0; i < runs.length[run]; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
-#pragma HLS PIPELINE II = 1
-      target[at + i] = accumulators[runs.start[run] + i];
+// The words of an error map at `places` become 4 rows of the error tile, 16 images side by side.
+static inline void TransposeErrors(const int8_t *map, const uint32_t *places, uint32_t count, ErrorTile errors,
+                                   uint32_t row) {
+TransposeErrors_Word:
+  for (uint32_t w = 0; w < count; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS PIPELINE II = kWordCycles
+  TransposeErrors_Image:
+    for (uint32_t n = 0; n < kImages; ++n) {
+#pragma HLS UNROLL
+    TransposeErrors_Channel:
+      for (uint32_t k = 0; k < kQuad; ++k) {
+#pragma HLS UNROLL
+        errors[row + k][w * kImages + n] = map[places[w] * kWordBytes + n * kQuad + k];
+      }
     }
-    at += runs.length[run];
   }
 }
 
-// The opposite, for int8: values that lie side by side go to their runs; the cells between hold 0.
-static inline void SpreadRuns(const int8_t *dram, uint32_t offset, const Runs &runs, uint32_t cells, int8_t *target) {
-SpreadRuns_Clear:
-  for (uint32_t i = 0; i < cells; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
+// The 4 partial sums of each weight gradient: folded[column][4 channels].
+static inline void FoldColumns(const int32_t sums[][kImages], uint32_t columns, int32_t *folded) {
+FoldColumns_Column:
+  for (uint32_t column = 0; column < columns; ++column) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
 #pragma HLS PIPELINE II = 1
-    target[i] = 0;
-  }
-  uint32_t at = offset;
-SpreadRuns_Run:
-  for (uint32_t run = 0; run < runs.count; ++run) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 257
-  SpreadRuns_Value:
-    for (uint32_t i = 0; i < runs.length[run]; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
-#pragma HLS PIPELINE II = 1
-      target[runs.start[run] + i] = dram[at + i];
+  FoldColumns_Channel:
+    for (uint32_t c = 0; c < kQuad; ++c) {
+#pragma HLS UNROLL
+      folded[column * kQuad + c] =
+          sums[column][c] + sums[column][kQuad + c] + sums[column][2 * kQuad + c] + sums[column][3 * kQuad + c];
     }
-    at += runs.length[run];
   }
 }
 

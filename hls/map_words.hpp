@@ -2,12 +2,13 @@
 #ifndef STROP_MAP_WORDS_HPP
 #define STROP_MAP_WORDS_HPP
 
+#include "dram.hpp"
 #include "lane.hpp"
 
 namespace strop {
 
 // Words of one pass: as many as a row on chip holds. In emulation a row is a pointer into the arena, and holds more.
-#ifdef __SYNTHESIS__
+#if STROP_HARDWARE
 constexpr uint32_t kPassWords = kRowWords;
 #else
 constexpr uint32_t kPassWords = 4096;

@@ -2,39 +2,49 @@
 #ifndef STROP_TILES_HPP
 #define STROP_TILES_HPP
 
-#include "contract.h"
+#include "boards.hpp"
 
 namespace strop {
 
-constexpr uint32_t kGroup = 4;          // depth values that one MAC cycle is written to sum for each output
-constexpr uint32_t kVector = 16;        // columns in one word of the B tile
-constexpr uint32_t kTileRows = 64;      // output channels (or C of an input gradient) held at once
-constexpr uint32_t kTileColumns = 256;  // raster positions (or filter taps of a weight gradient) held at once
-constexpr uint32_t kTileDepth = 256;    // products summed before new operands are loaded
-constexpr uint32_t kWord = kVector * kGroup;
-constexpr uint32_t kPlanes = 4;          // source channels whose rasters are on chip: one group's depth
-constexpr uint32_t kPlaneBytes = 20480;  // one channel's raster under a tile of columns: see RasterSpan in raster.hpp
-constexpr uint32_t kRow = 4096;          // values of one pass of a streaming operation
-constexpr uint32_t kMaxRunsPerTile = kTileColumns + 1;
+constexpr uint32_t kQuad = STROP_QUAD;             // channels in a word
+constexpr uint32_t kImages = STROP_IMAGE_GROUP;    // images in a word
+constexpr uint32_t kWordBytes = STROP_WORD_BYTES;  // one position of a quad, in an image group
+constexpr uint32_t kTileRows = kShape.tile_rows;
+constexpr uint32_t kTileWords = kShape.tile_words;
+constexpr uint32_t kTileGroups = kShape.tile_groups;
+constexpr uint32_t kPlaneWords = kShape.plane_words;
+constexpr uint32_t kRowWords = kShape.row_words;
+constexpr uint32_t kRow = kRowWords * kWordBytes;  // values of one pass of a streaming operation
+constexpr uint32_t kStrip = 1024;                  // bytes of one output channel's filters
 
-static_assert(kTileColumns % kVector == 0, "kTileColumns must be whole words of kVector columns");
-static_assert(kTileDepth % kGroup == 0, "kTileDepth must be whole groups of kGroup");
-static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL <= kTileDepth, "one filter's taps must fit a tile's depth");
+static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kStrip, "a quad's taps must fit a strip");
+static_assert(kQuad * kImages == kWordBytes, "a word is one position of a quad in an image group");
+static_assert(kTileRows % kShape.mac_rows == 0 && kTileRows % kQuad == 0, "tile rows must be whole blocks and quads");
 
-// A[row][depth]: int8, depth innermost.
-using RowTile = int8_t[kTileRows][kTileDepth];
-// B[word of 16 columns][group of 4 depth][16 columns x 4 depth]: what the MAC array is written to read in one cycle is one word.
-using ColumnTile = int8_t[kTileColumns / kVector][kTileDepth / kGroup][kWord];
-using AccumulatorTile = int32_t[kTileRows][kTileColumns];
+// The left operands, row by row: weights [group of 4 depth values][4], errors [word][16 images].
+using WeightTile = int8_t[kTileRows][kTileGroups * kQuad];
+using ErrorTile = int8_t[kTileRows][kTileWords * kImages];
+// accumulator[row][word][lane]: 16 sums; weight gradient: [row][column][4 partial sums x 4 channels].
+using AccumulatorTile = int32_t[kTileRows][kTileWords][kImages];
+
+// What the array multiplies next: one chunk of one tile.
+struct Operands {
+  alignas(64) int8_t planes[kPlaneWords * kWordBytes];
+  alignas(64) ErrorTile errors;
+  uint32_t word_offset[kTileWords];    // first word of each window in `planes`
+  uint32_t group_offset[kTileGroups];  // what each (quad, tap) adds to it
+};
 
 struct Tiles {
-  alignas(64) RowTile a;
-  alignas(64) ColumnTile b;
+  Operands operands;
+  alignas(64) WeightTile weights;
+  alignas(64) int8_t strip[kQuad][kStrip];  // filters on their way into the weight tile
   alignas(64) AccumulatorTile accumulator;
-  alignas(64) int8_t planes[kPlanes * kPlaneBytes];
   alignas(64) int8_t row[4][kRow];
   alignas(64) int32_t wide[3][kRow];
 };
+
+enum class MacMode { kForward, kWeightGradient };
 
 }  // namespace strop
 

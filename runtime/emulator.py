@@ -17,6 +17,8 @@ INSTRUCTION_SETS = {
     "portable": "STROP_ISA_PORTABLE",
     "avx2": "STROP_ISA_AVX2",
     "avx512-vnni": "STROP_ISA_AVX512_VNNI",
+    "neon": "STROP_ISA_NEON",
+    "neon-dot": "STROP_ISA_NEON_DOT",
 }
 
 

@@ -1,7 +1,8 @@
 """A session: one network's state in one device's arena, trained and asked mini-batch by mini-batch.
 
-The arena holds, in this order: the state, the program under way, the kernel's report, two mini-batch slots, and the
-workspace that the planner shares out. While the device trains on one slot the host fills the other.
+The arena holds, in this order: the state, the program under way, the kernel's report, two queues of mini-batch slots,
+and the workspace that the planner shares out. While the device trains on one queue, in one start, the host fills the
+other.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from strop.runtime.program import LARGEST_ARENA, ArenaBase, Program
 from strop.runtime.state import StateLayout
 
 _TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a device at a time, whoever asks
-SLOTS = 2
+QUEUES = 2
+MAX_QUEUE = 16  # mini-batches in one start: how far the host's results may lag behind the device
+QUEUE_BYTES = 1 << 18  # a queue of small mini-batches is longer: what a start costs is shared by more
 LEAST_INFERENCE_BATCH = 128
 
 
@@ -108,22 +111,36 @@ class _Plan:
         self.placed = {program.kind: program.tensors for program in trial}
         commands = max(len(program.commands) for program in trial)
         self.slot_bytes = max(program.slot.nbytes for program in trial)
+        self.queue = max(1, min(MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes))
+        slots = QUEUES * self.queue * self.slot_bytes
         workspace = max(program.workspace_bytes for program in trial)
         programs = align(commands * COMMAND.itemsize) + align(REPORT.itemsize)
         at_slots = self.layout.nbytes + programs
-        at_workspace = at_slots + SLOTS * self.slot_bytes
+        at_workspace = at_slots + slots
         self.base = ArenaBase(
             commands=self.layout.nbytes,
             report=self.layout.nbytes + align(commands * COMMAND.itemsize),
             slots=at_slots,
             workspace=at_workspace,
         )
-        self.report = MemoryReport(self.layout.nbytes, programs, SLOTS * self.slot_bytes, workspace)
+        self.report = MemoryReport(self.layout.nbytes, programs, slots, workspace)
         if self.report.peak > LARGEST_ARENA:
             raise MemoryPlanError(
                 f"{graph.name} with mini-batches of {batch} needs {self.report}; an arena has at most "
                 f"{LARGEST_ARENA:,}: take a smaller mini-batch"
             )
+
+
+@dataclass
+class _Queue:
+    """Mini-batches written to slots from `first` on, for one start; then `held`, of another size, or the end."""
+
+    first: int
+    count: int = 0
+    program: Program | None = None
+    held: Minibatch | None = None
+    ended: bool = False
+    failure: Exception | None = None
 
 
 class Session:
@@ -144,7 +161,7 @@ class Session:
         self.graph, self.device, self.batch = graph, device, batch
         self.hyper, self.frozen = hyper or Hyperparameters(), frozen
         plan = _Plan(graph, batch, self.hyper, frozen)
-        self._layout, self._base, self._slot_bytes = plan.layout, plan.base, plan.slot_bytes
+        self._layout, self._base, self._slot_bytes, self._queue = plan.layout, plan.base, plan.slot_bytes, plan.queue
         self._inference_batch, self._placed = plan.inference_batch, plan.placed
         self.memory = plan.report
         self._programs: dict[tuple[str, int], Program] = {}
@@ -169,36 +186,62 @@ class Session:
         self._layout.check(state)
         for tensor in self._layout.stored:
             self.device.write(tensor.offset, np.ascontiguousarray(state[tensor.name]))
-        self._run(self._program("views", 1), 0)
+        self._run(self._program("views", 1), 0, 1)
 
     # -- training -------------------------------------------------------------------------------------------------
     def train(self, batches: Iterable[Minibatch]) -> Generator[StepResult, None, None]:
         """Train on mini-batches of 2 to `batch` samples; yield each step's result, in order.
 
-        Two slots: the next mini-batch is prepared and written while the device trains on the one before. A mini-batch
-        that is not acceptable raises `InputError` before anything of it is trained; the steps before it stand.
+        Two queues: mini-batches are prepared and written while the device trains on those before, so results come up
+        to two queues later than their mini-batches were taken. A mini-batch that is not acceptable raises `InputError`
+        after the steps before it, before anything of it is trained.
         """
         self._refuse_while_training("train")
         self._training = True
-        running: Future[StepResult] | None = None
+        source = iter(batches)
+        running: Future[list[StepResult]] | None = None
+        queue = _Queue(0)
         # one worker: starts of the kernel follow each other in order
         with ThreadPoolExecutor(1, thread_name_prefix="strop-device") as worker:
             try:
-                for index, minibatch in enumerate(batches):
-                    self._check(minibatch.images, minibatch.labels, 2, self.batch)
-                    rate = mantissa_and_shift(minibatch.learning_rate, "learning rate")
-                    program = self._program("train", len(minibatch.labels))
-                    self._fill(program, index % SLOTS, minibatch.images, minibatch.labels, rate)
-                    previous, running = running, worker.submit(self._run_next, running, program, index % SLOTS)
-                    if previous is not None:
-                        yield previous.result()
+                while not queue.ended:
+                    queue = self._fill_queue(source, queue.held, (queue.first + self._queue) % (QUEUES * self._queue))
+                    previous = running
+                    if queue.count:
+                        running = worker.submit(self._run_next, previous, queue)
+                    if previous is not None and previous is not running:
+                        yield from previous.result()
                 if running is not None:
                     last, running = running, None
-                    yield last.result()
+                    yield from last.result()
+                if queue.failure is not None:
+                    raise queue.failure
             finally:
                 if running is not None:
-                    running.exception()  # let the step under way end; its error is not the caller's
+                    running.exception()  # let the steps under way end; their error is not the caller's
                 self._training = False
+
+    def _fill_queue(self, source: Iterator[Minibatch], held: Minibatch | None, first: int) -> _Queue:
+        """Write mini-batches of one size to the slots from `first` on, `held` before others."""
+        queue = _Queue(first)
+        try:
+            while queue.count < self._queue:
+                minibatch = held if held is not None else next(source)
+                held = None
+                self._check(minibatch.images, minibatch.labels, 2, self.batch)
+                rate = mantissa_and_shift(minibatch.learning_rate, "learning rate")
+                program = self._program("train", len(minibatch.labels))
+                if queue.program is not None and program is not queue.program:
+                    queue.held = minibatch
+                    break
+                self._fill(program, first + queue.count, minibatch.images, minibatch.labels, rate)
+                queue.program = program
+                queue.count += 1
+        except StopIteration:
+            queue.ended = True
+        except Exception as failure:  # whatever preparing raised: the steps before stand
+            queue.ended, queue.failure = True, failure
+        return queue
 
     # -- inference ------------------------------------------------------------------------------------------------
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -222,7 +265,7 @@ class Session:
             part = slice(start, start + self._inference_batch)
             program = self._program("infer", len(labels[part]))
             self._fill(program, 0, images[part], labels[part], (0, 0))
-            result = self._run(program, 0)
+            result = self._run(program, 0, 1)[0]
             slot = program.slot
             at = self._base.slots
             exponent = int(self.device.read(at + slot.logits_exponent, 4).view(np.int32)[0])
@@ -266,17 +309,18 @@ class Session:
         self.device.write(at + program.slot.labels, np.ascontiguousarray(labels))
         self.device.write(at + program.slot.images, np.ascontiguousarray(images))
 
-    def _run_next(self, previous: Future[StepResult] | None, program: Program, index: int) -> StepResult:
+    def _run_next(self, previous: Future[list[StepResult]] | None, queue: _Queue) -> list[StepResult]:
         if previous is not None:
             previous.result()  # it has ended; where it failed nothing is run after it
-        return self._run(program, index)
+        assert queue.program is not None
+        return self._run(queue.program, queue.first, queue.count)
 
-    def _run(self, program: Program, index: int) -> StepResult:
+    def _run(self, program: Program, first: int, steps: int) -> list[StepResult]:
         with self._turn:
             self._check_arena()
-            return self._run_in_turn(program, index)
+            return self._run_in_turn(program, first, steps)
 
-    def _run_in_turn(self, program: Program, index: int) -> StepResult:
+    def _run_in_turn(self, program: Program, first: int, steps: int) -> list[StepResult]:
         if self._loaded is not program:
             self.device.write(self._base.commands, program.commands)
             self._loaded = program
@@ -284,15 +328,18 @@ class Session:
             Registers(
                 program=self._base.commands,
                 commands=len(program.commands),
-                steps=1,
+                steps=steps,
                 slots=self._base.slots,
                 slot_stride=self._slot_bytes,
-                slot_count=SLOTS,
-                first_slot=index,
+                slot_count=QUEUES * self._queue,
+                first_slot=first,
                 report=self._base.report,
             )
         )
         program.raise_for(report)
+        return [self._result(index) for index in range(first, first + steps)]
+
+    def _result(self, index: int) -> StepResult:
         head = self.device.read(self._base.slots + index * self._slot_bytes, SLOT.itemsize).view(SLOT)[0]
         return StepResult(int(head["loss_sum"]), int(head["correct"]), int(head["samples"]))
 

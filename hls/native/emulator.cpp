@@ -5,6 +5,11 @@
 #include <system_error>
 #include <vector>
 
+#if defined(__aarch64__) || defined(__arm__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 extern "C" {
 #include "emulator.h"
 }
@@ -29,6 +34,14 @@ bool Supports(uint32_t isa) {
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+    case STROP_ISA_NEON:
+      return true;
+    case STROP_ISA_NEON_DOT:
+      return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__arm__)
+    case STROP_ISA_NEON:
+      return (getauxval(AT_HWCAP) & HWCAP_NEON) != 0;
 #endif
     default:
       return false;
@@ -39,6 +52,11 @@ const LeafTable *Leaves(uint32_t isa) {
 #if defined(__x86_64__)
   if (isa == STROP_ISA_AVX512_VNNI) return &Avx512VnniLeaves();
   if (isa == STROP_ISA_AVX2) return &Avx2Leaves();
+#elif defined(__aarch64__) || defined(__arm__)
+  if (isa == STROP_ISA_NEON) return &NeonLeaves();
+#if defined(__aarch64__)
+  if (isa == STROP_ISA_NEON_DOT) return &NeonDotLeaves();
+#endif
 #endif
   (void)isa;
   return &PortableLeaves();
@@ -115,7 +133,8 @@ void strop_emulator_run(strop_emulator *emulator, uint8_t *arena, uint32_t progr
                         uint32_t report) {
   const strop::StartRegisters start = {program, commands, steps, slots, slot_stride, slot_count, first_slot, report};
   if (emulator->pool) emulator->pool->Begin();
-  strop::RunProgram(emulator->machine, reinterpret_cast<int8_t *>(arena), reinterpret_cast<int32_t *>(arena), start);
+  int8_t *bytes = reinterpret_cast<int8_t *>(arena);
+  strop::RunProgram(emulator->machine, bytes, bytes, bytes, reinterpret_cast<int32_t *>(arena), start);
   if (emulator->pool) emulator->pool->End();
 }
 

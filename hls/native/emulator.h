@@ -9,7 +9,9 @@
 #define STROP_ISA_PORTABLE 1
 #define STROP_ISA_AVX2 2
 #define STROP_ISA_AVX512_VNNI 3
-#define STROP_ISA_COUNT 4
+#define STROP_ISA_NEON 4
+#define STROP_ISA_NEON_DOT 5 /* 64-bit ARM with dot products */
+#define STROP_ISA_COUNT 6
 
 #define STROP_EMULATOR_MAX_THREADS 64
 

@@ -135,7 +135,7 @@ uint64_t RunTop(const Golden &golden, const char *path) {
   Arena arena(golden);
   const uint32_t *r = golden.registers;
   uint32_t version = 0;
-  strop_kernel(arena.bytes(), arena.words(), r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], &version);
+  strop_kernel(arena.bytes(), arena.words(), arena.bytes(), arena.bytes(), r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], &version);
   if (version != ((golden.contract << 16) | golden.numerics)) {
     std::fprintf(stderr, "%s was recorded for contract %u, numerics %u; the kernel reports %u, %u\n", path,
                  golden.contract, golden.numerics, version >> 16, version & 0xFFFF);

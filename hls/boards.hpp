@@ -1,0 +1,41 @@
+// What differs from board to board: the size of the MAC array and of the tiles on chip. Chosen when the kernel is built
+// (STROP_BOARD), and read for every board by the cycle model.
+#ifndef STROP_BOARDS_HPP
+#define STROP_BOARDS_HPP
+
+#include "contract.h"
+
+namespace strop {
+
+struct TileShape {
+  uint32_t mac_rows;     // rows of the MAC array; it does mac_rows * 16 * 4 multiply-adds a cycle
+  uint32_t tile_rows;    // result channels (or output channels of a weight gradient) held at once
+  uint32_t tile_words;   // result words of 16 sums held at once, a row
+  uint32_t tile_groups;  // depth held at once, in groups of 4 products, a row
+  uint32_t plane_words;  // words of 64 bytes of source maps on chip
+  uint32_t row_words;    // words of 64 bytes that a streaming pass holds
+  uint32_t word_cycles;  // cycles in which a port moves one word: a streaming pass does as much a cycle, and no more
+};
+
+enum Board : uint32_t { kNative, kPynqZ2, kUltra96V2, kKv260, kZcu104, kBoardCount };
+
+// kNative: the emulator, shaped for a processor's caches.
+constexpr TileShape kTileShapes[kBoardCount] = {
+    {4, 64, 32, 512, 4096, 64, 8},   // kNative
+    {2, 32, 36, 288, 1024, 64, 8},   // kPynqZ2
+    {4, 32, 36, 288, 1024, 64, 4},   // kUltra96V2
+    {8, 64, 36, 288, 2048, 64, 4},   // kKv260
+    {16, 64, 36, 288, 2048, 64, 4},  // kZcu104
+};
+
+#ifndef STROP_BOARD
+#define STROP_BOARD kNative
+#endif
+
+constexpr TileShape kShape = kTileShapes[STROP_BOARD];
+constexpr uint32_t kMacRows = kShape.mac_rows;
+constexpr uint32_t kWordCycles = kShape.word_cycles;
+
+}  // namespace strop
+
+#endif  // STROP_BOARDS_HPP

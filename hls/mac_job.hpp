@@ -1,0 +1,133 @@
+// One pass of the MAC array over a layer (mac_pass.hpp), and the jobs that it is cut into: one chunk of the depth of one tile each.
+#ifndef STROP_MAC_JOB_HPP
+#define STROP_MAC_JOB_HPP
+
+#include "site.hpp"
+#include "window.hpp"
+
+namespace strop {
+
+// Index of element (c, n, y, x) of a tensor: the sum of each coordinate times its step (1.5).
+struct ElementOrder {
+  uint32_t channel, image, row, column;
+};
+
+// How results leave the chip.
+struct Store {
+  StoreMode mode;
+  int32_t shift;
+  uint32_t dither;
+  uint32_t bias;           // kLogits: arena offset of the bias
+  int32_t logit_exponent;  // kLogits
+};
+
+// Channels of the merged groups (view_layout.hpp) of one side of a layer.
+struct Side {
+  uint32_t channels;  // all
+  uint32_t merged;    // of one merged group; the last may have fewer
+};
+
+inline uint32_t ChannelsOf(const Side &side, uint32_t group) {
+  return Smaller(side.merged, side.channels - group * side.merged);
+}
+
+struct Pass {
+  MacMode mode;
+  bool turned;  // input gradient
+  bool flat;    // input gradient of a layer as large as its map: rows are (channel quad, position), 4 channels each
+  Window window;
+  Tiling tiling;
+  uint32_t groups;        // merged ones
+  uint32_t layer_groups;  // as the layer was declared
+  Side rows;
+  Side depth;   // channels summed over (weight gradient: of the columns)
+  bool pixels;  // a channel of `depth` is a quad of its own
+  ViewLayout view;
+  uint32_t kernel_h, kernel_w;
+  uint32_t weights;
+  uint32_t source, source_plane;
+  uint32_t error, error_plane;  // weight gradient
+  uint32_t target, target_plane;
+  uint32_t batch;
+  uint32_t out_h, out_w;  // of the result map
+  ElementOrder order;     // of the result's elements, for the dither
+  Store store;
+};
+
+inline uint32_t QuadsOf(const Pass &p, uint32_t channels) { return p.pixels ? channels : Blocks(channels, kQuad); }
+
+inline uint32_t RowBlocks(const TileShape &shape, const Pass &p) {
+  return Blocks(Smaller(p.rows.merged, p.rows.channels), shape.tile_rows);
+}
+
+// What is one job of a pass.
+struct Job {
+  uint32_t group;
+  uint32_t first_row, rows;  // in the merged group
+  uint32_t quads;            // depth quads of the merged group
+  Tile tile;
+  Chunk chunk;
+  uint32_t taps;  // of a quad, in this chunk
+  bool first, last;
+};
+
+// Forward: tiles run inside row blocks, chunks inside tiles, so that weights which fit stay on chip. Weight gradient: tiles are
+// what is summed, so they are innermost.
+inline Job JobAt(const TileShape &shape, const Pass &p, uint32_t index) {
+  const Tiling &t = p.tiling;
+  const uint32_t chunks = ChunksOf(t);
+  const uint32_t tiles = TilesOf(t);
+  const bool forward = p.mode == MacMode::kForward;
+  const uint32_t chunk = forward ? index % chunks : index / tiles % chunks;
+  const uint32_t tile = forward ? index / chunks % tiles : index % tiles;
+  const uint32_t blocks = RowBlocks(shape, p);
+  const uint32_t block = index / chunks / tiles % blocks;
+  const uint32_t group = index / chunks / tiles / blocks;
+  Job job;
+  job.group = group;
+  job.first_row = block * shape.tile_rows;
+  const uint32_t channels = ChannelsOf(p.rows, group);
+  job.rows = job.first_row < channels ? Smaller(shape.tile_rows, channels - job.first_row) : 0;
+  job.quads = QuadsOf(p, ChannelsOf(p.depth, group));
+  job.tile = TileAt(p.window, t, tile);
+  job.chunk = ChunkAt(p.window, t, QuadsOf(p, Smaller(p.depth.merged, p.depth.channels)), chunk);
+  job.chunk.quads = job.chunk.first_quad < job.quads ? Smaller(job.chunk.quads, job.quads - job.chunk.first_quad) : 0;
+  job.taps = job.chunk.rows * p.window.w.taps;
+  job.first = forward ? chunk == 0 : tile == 0;
+  job.last = forward ? chunk + 1 == chunks : tile + 1 == tiles;
+  return job;
+}
+
+inline uint32_t JobsOf(const TileShape &shape, const Pass &p) {
+  return p.groups * RowBlocks(shape, p) * TilesOf(p.tiling) * ChunksOf(p.tiling);
+}
+
+// Jobs that give one result, which no other lane may have a part of: a tile's chunks.
+inline uint32_t JobsOfResult(const Pass &p) { return p.mode == MacMode::kForward ? ChunksOf(p.tiling) : 1; }
+
+// Position i of a tile along an axis, in the result map.
+inline uint32_t OutAt(const Axis &axis, uint32_t i) { return axis.out_first + i * axis.out_step; }
+
+// Where the windows of a tile stand in the result map (weight gradient: in the map of the errors), in words from its first.
+inline void FindPlaces(const Pass &p, const Job &job, uint32_t places[kTileWords]) {
+  uint32_t word = 0;
+FindPlaces_Image:
+  for (uint32_t n = 0; n < job.tile.images; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+  FindPlaces_Row:
+    for (uint32_t i = 0; i < job.tile.rows; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+      const uint32_t line = ((job.tile.first_n + n) * p.out_h + OutAt(p.window.h, job.tile.first_h + i)) * p.out_w;
+    FindPlaces_Column:
+      for (uint32_t j = 0; j < job.tile.columns; ++j) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS PIPELINE II = 1
+        places[word++] = line + OutAt(p.window.w, job.tile.first_w + j);
+      }
+    }
+  }
+}
+
+}  // namespace strop
+
+#endif  // STROP_MAC_JOB_HPP

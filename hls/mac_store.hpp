@@ -1,0 +1,187 @@
+// How the results of a job of the MAC array leave the chip: as maps, logits or weight gradients.
+#ifndef STROP_MAC_STORE_HPP
+#define STROP_MAC_STORE_HPP
+
+#include "dram.hpp"
+#include "lane.hpp"
+#include "mac_job.hpp"
+
+namespace strop {
+
+// Where four rows of results belong: a quad of channels, and of a flat pass the position, too.
+struct Place {
+  uint32_t quad, y, x;
+};
+
+inline Place PlaceOf(const Pass &p, uint32_t row_quad) {
+  if (!p.flat) return {row_quad, 0, 0};
+  const uint32_t map = p.out_h * p.out_w;
+  return {row_quad / map, row_quad % map / p.out_w, row_quad % p.out_w};
+}
+
+// Words of one quad of results to their places: every word is a burst of its own, and the bursts follow each other without a gap.
+inline void WriteWords(int8_t *dram, uint32_t plane, const uint32_t *places, uint32_t count, const int8_t *results) {
+WriteWords_Word:
+  for (uint32_t w = 0; w < count; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS PIPELINE II = kWordCycles
+    BurstWrite(dram, plane + places[w] * kWordBytes, results + w * kWordBytes, kWordBytes);
+  }
+}
+
+// Index of each word's first element in its channel, and of each byte lane in the tensor: the order of the dither (1.5).
+inline void FindPositions(const Pass &p, const Job &job, uint32_t positions[kTileWords]) {
+  uint32_t word = 0;
+FindPositions_Image:
+  for (uint32_t n = 0; n < job.tile.images; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+  FindPositions_Row:
+    for (uint32_t i = 0; i < job.tile.rows; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+      const uint32_t line =
+          (job.tile.first_n + n) * kImages * p.order.image + OutAt(p.window.h, job.tile.first_h + i) * p.order.row;
+    FindPositions_Column:
+      for (uint32_t j = 0; j < job.tile.columns; ++j) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS PIPELINE II = 1
+        positions[word++] = line + OutAt(p.window.w, job.tile.first_w + j) * p.order.column;
+      }
+    }
+  }
+}
+
+inline void FindLanes(const Pass &p, const Place &place, uint32_t lanes[kWordBytes]) {
+  const uint32_t first = p.store.dither + place.y * p.order.row + place.x * p.order.column;
+FindLanes_Lane:
+  for (uint32_t lane = 0; lane < kWordBytes; ++lane) {
+#pragma HLS PIPELINE II = 1
+    lanes[lane] = first + (place.quad * kQuad + lane % kQuad) * p.order.channel + lane / kQuad * p.order.image;
+  }
+}
+
+inline void StoreMaps(Lane &lane, int8_t *dram, const Pass &p, const Job &job, const AccumulatorTile finished) {
+  const uint32_t count = WordsOf(job.tile);
+  int8_t *results = lane.tiles.row[3];
+  uint32_t places[kTileWords];
+  uint32_t positions[kTileWords];
+  uint32_t lanes[kWordBytes];
+  FindPlaces(p, job, places);
+  if (p.store.mode == StoreMode::kDither) FindPositions(p, job, positions);
+StoreMaps_Quad:
+  for (uint32_t row = 0; row < job.rows; row += kQuad) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+    const Place place = PlaceOf(p, (job.group * p.rows.merged + job.first_row + row) / kQuad);
+    if (p.store.mode == StoreMode::kMeasure) {
+      const uint32_t largest = STROP_LEAF(lane, MaxAbsWords)(finished, row, count);
+      lane.max_abs = largest > lane.max_abs ? largest : lane.max_abs;
+      continue;
+    }
+    if (p.store.mode == StoreMode::kDither) {
+      FindLanes(p, place, lanes);
+      STROP_LEAF(lane, RequantizeDitheredWords)
+      (finished, row, count, p.store.shift, lanes, positions, results, lane.over, lane.half);
+    } else {
+      STROP_LEAF(lane, RequantizeWords)(finished, row, count, p.store.shift, results, lane.over, lane.half);
+    }
+    const uint32_t plane = p.target + place.quad * p.target_plane;
+    WriteWords(dram, plane + (place.y * p.out_w + place.x) * kWordBytes, places, count, results);
+  }
+}
+
+// Logits: int32 [K][N], one window an image group.
+inline void StoreLogits(Lane &lane, int32_t *words, const Pass &p, const Job &job, const AccumulatorTile finished) {
+StoreLogits_Row:
+  for (uint32_t row = 0; row < job.rows; ++row) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
+    const uint32_t channel = job.group * p.rows.merged + job.first_row + row;
+    const int64_t bias =
+        RoundShift(ReadWord(words, p.store.bias + 4 * channel), STROP_PARAMETER_FRACTION - p.store.logit_exponent);
+    const uint32_t first = job.tile.first_n * kImages;
+    const uint32_t count = Smaller(job.tile.images * kImages, p.batch - first);
+  StoreLogits_Image:
+    for (uint32_t i = 0; i < count; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 512
+#pragma HLS PIPELINE II = 1
+      lane.tiles.wide[0][i] = Sat32(finished[row][i / kImages][i % kImages] + bias);
+    }
+    BurstWriteWords(words, p.target + channel * p.target_plane + 4 * first, lane.tiles.wide[0], count);
+  }
+}
+
+// The filters [C/groups][R][S] of one output channel: which of the merged group's channels they read, and where they lie.
+struct Filters {
+  uint32_t first, channels;
+  uint32_t offset;
+};
+
+inline Filters FiltersOf(const Pass &p, uint32_t k) {
+  const uint32_t channels = p.depth.channels / p.layer_groups;
+  const uint32_t first = k / (p.rows.channels / p.layer_groups) % p.view.merged * channels;
+  return {first, channels, p.target + 4 * k * channels * p.kernel_h * p.kernel_w};
+}
+
+// Which folded sum belongs to tap (u, s) of channel `channel` of the chunk.
+inline uint32_t FoldedIndex(const Pass &p, const Job &job, uint32_t channel, uint32_t u, uint32_t s) {
+  const uint32_t quad = p.pixels ? channel : channel / kQuad;
+  const uint32_t column = p.pixels ? s / kQuad : s;
+  const uint32_t lane = p.pixels ? s % kQuad : channel % kQuad;
+  return (((quad - job.chunk.first_quad) * job.chunk.rows + u) * p.window.w.taps + column) * kQuad + lane;
+}
+
+// `count` sums to or, where another lane has a part of them, into DRAM; integer sums do not depend on the order.
+inline void PutSums(int32_t *words, uint32_t offset, const int32_t *sums, uint32_t count, bool shared) {
+  if (!shared) {
+    BurstWriteWords(words, offset, sums, count);
+    return;
+  }
+PutSums_Value:
+  for (uint32_t i = 0; i < count; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
+    AddWord(words, offset + 4 * i, sums[i]);
+  }
+}
+
+// The weight gradients of a chunk, output channel by output channel, in the order of its filters.
+inline void StoreGradient(Lane &lane, int32_t *words, const Pass &p, const Job &job, bool shared,
+                          const AccumulatorTile finished) {
+  const uint32_t per_quad = p.pixels ? 1 : kQuad;
+  const uint32_t taps = p.kernel_h * p.kernel_w;
+  const uint32_t part = job.chunk.rows * p.kernel_w;  // of a channel's taps
+  const bool whole = part == taps;                    // then channels follow each other without a gap
+  int32_t *folded = lane.tiles.wide[0];
+  int32_t *ordered = lane.tiles.wide[1];
+StoreGradient_Row:
+  for (uint32_t row = 0; row < job.rows; ++row) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
+    const Filters filters = FiltersOf(p, job.group * p.rows.merged + job.first_row + row);
+    const uint32_t first = Larger(job.chunk.first_quad * per_quad, filters.first);
+    const uint32_t end = Smaller((job.chunk.first_quad + job.chunk.quads) * per_quad, filters.first + filters.channels);
+    if (first >= end) continue;  // the view only pads
+    STROP_LEAF(lane, FoldColumns)(finished[row], job.chunk.quads * job.taps, folded);
+    const uint32_t at = filters.offset + 4 * ((first - filters.first) * taps + job.chunk.first_row * p.kernel_w);
+    uint32_t count = 0;
+  StoreGradient_Channel:
+    for (uint32_t channel = first; channel < end; ++channel) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+    StoreGradient_TapRow:
+      for (uint32_t u = 0; u < job.chunk.rows; ++u) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
+      StoreGradient_Tap:
+        for (uint32_t s = 0; s < p.kernel_w; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
+#pragma HLS PIPELINE II = 1
+          ordered[count++] = folded[FoldedIndex(p, job, channel, u, s)];
+        }
+      }
+      if (!whole) {
+        PutSums(words, at + 4 * (channel - first) * taps, ordered, count, shared);
+        count = 0;
+      }
+    }
+    if (whole) PutSums(words, at, ordered, count, shared);
+  }
+}
+
+}  // namespace strop
+
+#endif  // STROP_MAC_STORE_HPP
