@@ -1,0 +1,78 @@
+"""Time of the engine's two integer batch norms on this processor: L1BN as the kernel has it, and its twin with L2.
+
+    python tests/bench/normalization/engine_speed.py
+
+Both run the kernel's own passes, on one thread, with inner loops written in one style (norm_vectors.hpp); they take
+turns, and of each the fastest of ROUNDS rounds counts. Needs g++. This says what a processor does, not what a board
+does: the board's multipliers and passes are counted by cost_model.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+import time
+from pathlib import Path
+from typing import get_args
+
+from norm_engine import Direction, NormLayerRun, compile_engine, instruction_sets, normal_values
+from paper_costs import Norm
+
+# channels, mini-batch, side
+LAYERS = {
+    "LeNet-5 conv1": (6, 128, 28),
+    "LeNet-5 conv2": (16, 128, 10),
+    "LeNet-5 fc1": (120, 128, 1),
+    "vgg-small conv1, conv2": (32, 64, 28),
+    "vgg-small conv3, conv4": (64, 64, 14),
+    "vgg-small conv5, conv6": (128, 64, 7),
+}
+ROUNDS = 15
+SECONDS_A_ROUND = 0.02
+SHIFT = 10
+
+
+def times(engine: ctypes.CDLL, isa: str, size: tuple[int, int, int]) -> dict[tuple[Direction, Norm], float]:
+    """Return ns a value of each direction and norm, for one layer."""
+    values = normal_values(*size)
+    layer = NormLayerRun(engine, isa, values, SHIFT)
+    found: dict[tuple[Direction, Norm], float] = {}
+    for direction in get_args(Direction):
+        start = time.perf_counter()
+        for norm in get_args(Norm):
+            layer.run(norm, direction)
+        repeats = max(1, round(2 * SECONDS_A_ROUND / (time.perf_counter() - start)))
+        for _ in range(ROUNDS):
+            for norm in get_args(Norm):
+                start = time.perf_counter()
+                layer.run(norm, direction, repeats)
+                each = (time.perf_counter() - start) / (repeats * values.x.size) * 1e9
+                found[direction, norm] = min(each, found.get((direction, norm), each))
+    return found
+
+
+def table(engine: ctypes.CDLL) -> str:
+    """Return times and ratios L2BN / L1BN of every layer and instruction set as Markdown."""
+    lines = [
+        "| layer | loops | L1BN forward, ns a value | L2BN | ratio | L1BN backward | L2BN | ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, size in LAYERS.items():
+        for isa in instruction_sets(engine):
+            found = times(engine, isa, size)
+            cells = []
+            for direction in get_args(Direction):
+                l1, l2 = found[direction, "l1"], found[direction, "l2"]
+                cells.append(f"{l1:.3f} | {l2:.3f} | {l2 / l1:.2f}")
+            lines.append(f"| {name}, {size[0]}x{size[1]}x{size[2]}x{size[2]} | {isa} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Compile the engine and print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(table(compile_engine(Path(folder))))
+
+
+if __name__ == "__main__":
+    main()

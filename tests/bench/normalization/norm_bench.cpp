@@ -1,0 +1,85 @@
+// Both batch norms of the engine behind one C function, for each instruction set.
+#include "l2bn.hpp"
+
+namespace strop {
+
+namespace baseline {
+namespace {
+constexpr uint32_t kLanes = 4;
+#include "norm_vectors.hpp"
+}  // namespace
+}  // namespace baseline
+
+#if defined(__x86_64__)
+#pragma GCC push_options
+#pragma GCC target("avx2")
+namespace avx2 {
+namespace {
+constexpr uint32_t kLanes = 8;
+#include "norm_vectors.hpp"
+}  // namespace
+}  // namespace avx2
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512")
+namespace avx512 {
+namespace {
+constexpr uint32_t kLanes = 16;
+#include "norm_vectors.hpp"
+}  // namespace
+}  // namespace avx512
+#pragma GCC pop_options
+#endif
+
+}  // namespace strop
+
+namespace {
+
+// Null where this processor lacks the instruction set; nothing compiled for it has run then.
+const strop::NormEngine *EngineOf(uint32_t isa) {
+  if (isa == STROP_ISA_PORTABLE) {
+    static const strop::NormEngine engine = strop::baseline::MakeNormEngine();
+    return &engine;
+  }
+#if defined(__x86_64__)
+  if (isa == STROP_ISA_AVX2 && __builtin_cpu_supports("avx2")) {
+    static const strop::NormEngine engine = strop::avx2::MakeNormEngine();
+    return &engine;
+  }
+  if (isa == STROP_ISA_AVX512_VNNI && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512vnni")) {
+    static const strop::NormEngine engine = strop::avx512::MakeNormEngine();
+    return &engine;
+  }
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+extern "C" {
+
+int strop_bench_supports(uint32_t isa) { return EngineOf(isa) != nullptr; }
+
+// `repeats` times one command on one thread: forward or backward, by L1 (`norm` 1) or L2 (2). The instruction set must be supported.
+void strop_bench_norm(uint32_t isa, uint32_t norm, uint32_t backward, uint32_t repeats, uint8_t *arena,
+                      const strop_command *command) {
+  static strop::Lane lane;
+  strop::Machine machine = {};
+  const strop::NormEngine &engine = *EngineOf(isa);
+  lane.leaves = &engine.l1;
+  machine.lanes[0] = &lane;
+  machine.lane_count = 1;
+  int8_t *dram = reinterpret_cast<int8_t *>(arena);
+  int32_t *words = reinterpret_cast<int32_t *>(arena);
+  for (uint32_t i = 0; i < repeats; ++i) {
+    if (norm == 1 && backward == 0) strop::L1bnForward(machine, dram, words, *command);
+    if (norm == 1 && backward == 1) strop::L1bnBackward(machine, dram, words, *command);
+    if (norm == 2 && backward == 0) strop::L2bnForward(machine, engine.l2, dram, words, *command);
+    if (norm == 2 && backward == 1) strop::L2bnBackward(machine, engine.l2, dram, words, *command);
+  }
+}
+
+}  // extern "C"
