@@ -18,23 +18,34 @@ static inline void MacTile(MacMode mode, const WeightTile weights, uint32_t firs
   const bool forward = mode == MacMode::kForward;
   const uint32_t outers = forward ? words : groups;
   const uint32_t inners = forward ? groups : words;
-  const uint32_t blocks = (rows + kShape.mac_rows - 1) / kShape.mac_rows;
-  int32_t sum[kShape.mac_rows][kImages];
+  const uint32_t blocks = (rows + kMacRows - 1) / kMacRows;
+  const uint32_t cycles = outers * blocks * inners;
+  int32_t sum[kMacRows][kImages];
 #pragma HLS ARRAY_PARTITION variable = sum complete dim = 0
   uint32_t outer = 0;
   uint32_t block = 0;
   uint32_t inner = 0;
 MacTile_Cycle:
-  for (uint32_t cycle = 0; cycle < outers * blocks * inners; ++cycle) {
+  for (uint32_t cycle = 0; cycle < cycles; ++cycle) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
 #pragma HLS PIPELINE II = 1
 #pragma HLS DEPENDENCE variable = partial inter false
     const uint32_t at = operands.word_offset[forward ? outer : inner] + operands.group_offset[forward ? inner : outer];
-    const int8_t *word = operands.planes + at * kWordBytes;
-  MacTile_Row:
-    for (uint32_t r = 0; r < kShape.mac_rows; ++r) {
+    int8_t right[kWordBytes];  // [16 lanes][4 factors]
+#pragma HLS ARRAY_PARTITION variable = right complete
+  MacTile_Factor:
+    for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
-      const uint32_t row = block * kShape.mac_rows + r;
+      const uint32_t image = b / kImages * kQuad + b % kQuad;
+      const uint32_t transposed = image * kQuad + b / kQuad % kQuad;
+      right[b] = operands.planes[at * kWordBytes + (forward ? b : transposed)];
+    }
+  MacTile_Row:
+    for (uint32_t r = 0; r < kMacRows; ++r) {
+#pragma HLS UNROLL
+      const uint32_t row = block * kMacRows + r;
+      const int8_t *left =
+          forward ? weights[row] + (first_group + inner) * kQuad : operands.errors[row] + inner * kImages;
     MacTile_Lane:
       for (uint32_t lane = 0; lane < kImages; ++lane) {
 #pragma HLS UNROLL
@@ -42,11 +53,7 @@ MacTile_Cycle:
       MacTile_Product:
         for (uint32_t i = 0; i < kQuad; ++i) {
 #pragma HLS UNROLL
-          const uint32_t image = lane / kQuad * kQuad + i;
-          const int32_t left =
-              forward ? weights[row][(first_group + inner) * kQuad + i] : operands.errors[row][inner * kImages + image];
-          const int32_t right = forward ? word[lane * kQuad + i] : word[image * kQuad + lane % kQuad];
-          total += left * right;
+          total += left[(forward ? 0 : lane / kQuad * kQuad) + i] * right[lane * kQuad + i];
         }
         sum[r][lane] = total;
         if (inner + 1 == inners && finish) finished[row][outer][lane] = total;

@@ -126,6 +126,8 @@ def _is_static(expression: Cursor, counters: set[int]) -> bool:
         target = node.referenced
         if target is None or target.kind == CursorKind.ENUM_CONSTANT_DECL or target.hash in counters:
             continue  # None: a template's argument, already put in
+        if target.kind == CursorKind.VAR_DECL and any(token.spelling == "constexpr" for token in target.get_tokens()):
+            continue  # the compiler has checked it
         if target.kind != CursorKind.VAR_DECL or not _is_constant(target.type) or not _is_static(target, counters):
             return False
     return True

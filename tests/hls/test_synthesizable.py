@@ -116,4 +116,4 @@ def test_the_kernel_passes() -> None:
     checker = synthesizable.inspect(ROOT / "hls" / "kernel.cpp", "strop_kernel", (str(ROOT / "hls"),))
     assert not checker.findings, "\n".join(map(str, sorted(checker.findings)))
     reached = {function.cursor.spelling for function in checker.functions.values()}
-    assert {"strop_kernel", "MacTile", "NormalizeRow", "SgdRow"} <= reached
+    assert {"strop_kernel", "MacTile", "NormalizeWords", "SgdRow"} <= reached
