@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "contract.h"
+#include "counters.hpp"
 
 // Whether bursts are loops over on-chip arrays, as in hardware, or copies by the compiler. The test bench runs the hardware's loops, too.
 #if defined(__SYNTHESIS__) || defined(STROP_HARDWARE_LOOPS)
@@ -14,16 +15,11 @@
 #define STROP_HARDWARE 0
 #endif
 
-// Bytes that leave and enter DRAM, counted where the test bench asks for it.
-#ifndef STROP_COUNT_READ
-#define STROP_COUNT_READ(bytes) static_cast<void>(0)
-#define STROP_COUNT_WRITE(bytes) static_cast<void>(0)
-#endif
-
 namespace strop {
 
 // Bursts of bytes go by whole words of 64, each moved at once, so that the port can be as wide; what is left goes byte by byte.
 inline void BurstRead(int8_t *target, const int8_t *dram, uint32_t offset, uint32_t count) {
+  STROP_COUNT_READ(count);
 #if !STROP_HARDWARE
   __builtin_memcpy(target, dram + offset, count);
 #else
@@ -48,6 +44,7 @@ BurstRead_Rest:
 }
 
 inline void BurstWrite(int8_t *dram, uint32_t offset, const int8_t *source, uint32_t count) {
+  STROP_COUNT_WRITE(count);
 #if !STROP_HARDWARE
   __builtin_memcpy(dram + offset, source, count);
 #else
@@ -72,6 +69,7 @@ BurstWrite_Rest:
 }
 
 inline void BurstReadWords(int32_t *target, const int32_t *words, uint32_t offset, uint32_t count) {
+  STROP_COUNT_READ(4 * count);
 #if !STROP_HARDWARE
   __builtin_memcpy(target, words + offset / 4, size_t{count} * 4);
 #else
@@ -85,6 +83,7 @@ BurstReadWords_Word:
 }
 
 inline void BurstWriteWords(int32_t *words, uint32_t offset, const int32_t *source, uint32_t count) {
+  STROP_COUNT_WRITE(4 * count);
 #if !STROP_HARDWARE
   __builtin_memcpy(words + offset / 4, source, size_t{count} * 4);
 #else

@@ -70,6 +70,7 @@ inline void LoadPixels(Lane &lane, const int8_t *dram, const strop_command &c, c
   const uint32_t image_step = c.channels_in * map;
   const uint32_t at = c.source + group * kImages * image_step + channel * map + (y - c.pad_top) * c.width_in +
                       (begin + picture.first - left);
+  STROP_COUNT_READ(images * (picture.last - picture.first));
   STROP_LEAF(lane, ConvertPixels)
   (dram + at, image_step, images, picture.last - picture.first, rows + picture.first);
 }
@@ -157,6 +158,7 @@ Flatten_Word:
       const uint32_t from =
           back ? LaneAt(c.source, c.source_plane, exists ? channel * map.map + position : 0, group, 1, 0)
                : LaneAt(c.source, c.source_plane, exists ? channel / map.map : 0, group, map.map, channel % map.map);
+      if (exists) STROP_COUNT_READ(kImages);
     Flatten_Image:
       for (uint32_t n = 0; n < kImages; ++n) {
 #pragma HLS PIPELINE II = 1

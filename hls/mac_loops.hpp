@@ -30,6 +30,7 @@ MacTile_Cycle:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
 #pragma HLS PIPELINE II = 1
 #pragma HLS DEPENDENCE variable = partial inter false
+    STROP_COUNT_ARRAY(1);
     const uint32_t at = operands.word_offset[forward ? outer : inner] + operands.group_offset[forward ? inner : outer];
     int8_t right[kWordBytes];  // [16 lanes][4 factors]
 #pragma HLS ARRAY_PARTITION variable = right complete

@@ -168,6 +168,7 @@ MaxPoolBackward_Position:
 #pragma HLS LOOP_TRIPCOUNT min = 0 max = 15
         const AxisRange columns = WindowRange(q, c.stride_w, c.pad_left, c.kernel_w, c.width_in);
         const WindowOnMap window = {rows.first, rows.last, columns.first, columns.last};
+        STROP_COUNT_READ(((rows.last - rows.first) * (columns.last - columns.first) + 2) * kWordBytes);
         STROP_LEAF(lane, AddIfFirst)
         (dram + before, c.width_in, window, y, x, dram + error + (p * c.width_out + q) * kWordBytes, sum);
       }
