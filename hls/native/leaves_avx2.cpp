@@ -23,10 +23,14 @@ namespace avx2 {
 namespace {
 
 #include "mac_avx2.hpp"
+#include "vectors_avx2.hpp"
+
+#include "streaming_vectors.hpp"
 
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(avx2);
   table.MacTile = MacTileAvx2;
+  UseStreamingVectors(table);
   return table;
 }
 

@@ -24,11 +24,15 @@ namespace avx512 {
 namespace {
 
 #include "mac_avx512.hpp"
+#include "vectors_avx512.hpp"
+
+#include "streaming_vectors.hpp"
 
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(avx512);
   table.MacTile = MacTileVnni;
   table.TransposeErrors = TransposeErrorsVnni;
+  UseStreamingVectors(table);
   return table;
 }
 

@@ -34,10 +34,14 @@ inline int32x4_t AddDots(int32x4_t sum, int8x16_t a, int8x16_t b) {
 }
 
 #include "mac_neon.hpp"
+#include "vectors_neon.hpp"
+
+#include "streaming_vectors.hpp"
 
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(neon);
   table.MacTile = MacTileNeon;
+  UseStreamingVectors(table);
   return table;
 }
 

@@ -25,10 +25,14 @@ namespace {
 inline int32x4_t AddDots(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
 
 #include "mac_neon.hpp"
+#include "vectors_neon.hpp"
+
+#include "streaming_vectors.hpp"
 
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(neon_dot);
   table.MacTile = MacTileNeon;
+  UseStreamingVectors(table);
   return table;
 }
 
