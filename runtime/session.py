@@ -30,7 +30,8 @@ from strop.runtime.state import StateLayout
 _TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a device at a time, whoever asks
 QUEUES = 2
 MAX_QUEUE = 16  # mini-batches in one start: how far the host's results may lag behind the device
-QUEUE_BYTES = 1 << 18  # a queue of small mini-batches is longer: what a start costs is shared by more
+QUEUE_BYTES = 1 << 18  # a queue of small mini-batches is longer: what a start costs is shared by more,
+QUEUE_WORK = 1 << 26  # as long as it is soon done: multiply-adds of the forward pass
 LEAST_INFERENCE_BATCH = 128
 
 
@@ -111,7 +112,8 @@ class _Plan:
         self.placed = {program.kind: program.tensors for program in trial}
         commands = max(len(program.commands) for program in trial)
         self.slot_bytes = max(program.slot.nbytes for program in trial)
-        self.queue = max(1, min(MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes))
+        work = batch * sum(int(np.prod(n.weight_shape)) * n.output[1] * n.output[2] for n in graph.weighted)
+        self.queue = max(1, min(MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes, QUEUE_WORK // work))
         slots = QUEUES * self.queue * self.slot_bytes
         workspace = max(program.workspace_bytes for program in trial)
         programs = align(commands * COMMAND.itemsize) + align(REPORT.itemsize)

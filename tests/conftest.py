@@ -51,3 +51,9 @@ def emulators() -> Iterator[list[EmulatorDevice]]:
     yield opened
     for emulator in opened:
         emulator.close()
+
+
+@pytest.fixture
+def one_step_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queues of one mini-batch, as networks have whose steps take long: for tests that count single steps."""
+    monkeypatch.setattr("strop.runtime.session.MAX_QUEUE", 1)

@@ -104,6 +104,7 @@ def test_validation_and_checkpoints_change_nothing(model: Model, tmp_path: Path)
         assert other.digest() == model.digest()
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), ValueError("from the callback")])
 def test_a_callback_stops_the_fit(model: Model, error: BaseException, tmp_path: Path) -> None:
     """Protects cancelling: the step under way is done and counted, all is saved, then the callback's error goes on."""
@@ -149,6 +150,7 @@ def test_who_wants_to_stop_does_not_wait_for_validation(model: Model) -> None:
     assert tuple(seen) == history.epochs and history.epochs[0].validation is not None and model.steps == 6
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_ctrl_c_ends_the_step_and_saves(model: Model, tmp_path: Path) -> None:
     """Protects Ctrl-C: a signal ends the fit as a callback does, and Python's handler is back afterwards."""
     calls: list[int] = []
@@ -166,6 +168,7 @@ def test_ctrl_c_ends_the_step_and_saves(model: Model, tmp_path: Path) -> None:
         assert loaded.digest() == model.digest()
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_a_hard_interrupt_falls_back_to_the_last_checkpoint(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,10 +143,11 @@ def test_at_the_same_time_is_refused(device: Device) -> None:
     model.fit(DATA, steps=1, batch=16)
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_a_plan_that_does_not_fit_harms_nothing(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects the state where memory is short; inference takes a smaller mini-batch, and so does "auto"."""
     model = tiny_model(device)
-    model.fit(DATA, steps=3, batch=4)
+    model.fit(DATA, steps=3, batch=16)
     digest, room, allocate = model.digest(), model.memory.peak, device.allocate
 
     def small(nbytes: int) -> None:
@@ -161,7 +162,7 @@ def test_a_plan_that_does_not_fit_harms_nothing(device: Device, monkeypatch: pyt
     copy = Model(model.graph, model.state(), classes=model.classes, device=device, steps=3)
     assert copy.evaluate(DATA) == model.evaluate(DATA)
     history = model.fit(DATA, batch="auto")
-    assert history.hyperparameters["batch"] == 4 and "memory" in history.reasons["batch"]
+    assert history.hyperparameters["batch"] == 16 and "memory" in history.reasons["batch"]
 
 
 def test_the_graph_of_the_tests_is_what_it_says() -> None:

@@ -113,6 +113,7 @@ def test_resumed_on_another_device(tmp_path: Path) -> None:
             assert resumed.digest() == whole.digest()
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_interrupted_again_and_again() -> None:
     """Protects a job on a shaky machine: any number of interruptions, in the same process."""
     with tiny_model() as whole, tiny_model() as broken:
@@ -152,6 +153,7 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_other_data_are_refused(tmp_path: Path) -> None:
     """Protects the promise of equal bytes: another data set is named beside the one of the fit, and nothing changes."""
     with tiny_model() as model:

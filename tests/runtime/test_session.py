@@ -67,6 +67,7 @@ def test_streaming_equals_one_by_one(device: Device) -> None:
     assert_same_state(expected, session.state())
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_streaming_takes_one_mini_batch_ahead(device: Device) -> None:
     """Protects memory and freshness: while a result is looked at, only the next mini-batch has been asked for."""
     asked = 0

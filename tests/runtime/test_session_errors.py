@@ -83,6 +83,7 @@ def test_an_error_of_the_caller_passes_through(device: Device) -> None:
     assert steps_seen(session) == 5
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_training_that_is_left_early_ends_cleanly(device: Device) -> None:
     """Protects Ctrl-C and `break`: the step under way ends, no other one begins, and the session is free again."""
     session = opened(device)
@@ -117,6 +118,7 @@ def test_nothing_else_runs_while_training_is_under_way(device: Device) -> None:
     assert steps_seen(session) == 4
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_closing_during_training_is_no_crash(device: Device) -> None:
     """Protects the process: the kernel's memory is not given back under a step that runs; the next one is refused."""
     session = opened(device)
@@ -127,6 +129,7 @@ def test_closing_during_training_is_no_crash(device: Device) -> None:
         list(iterator)
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_a_session_whose_memory_was_taken_says_so(device: Device) -> None:
     """Protects the model of another session on the same device: the older one writes and reads nothing any more."""
     older = opened(device)
@@ -162,6 +165,7 @@ def test_a_bad_command_is_reported_by_its_layer(device: Device) -> None:
     assert len(train(session, 3)) == 3
 
 
+@pytest.mark.usefixtures("one_step_a_start")
 def test_nothing_runs_after_a_step_that_failed(device: Device) -> None:
     """Protects a device that hangs, and the state: the step that waits behind the failed one is not started."""
     recorder = Recorder(device)
