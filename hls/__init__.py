@@ -18,6 +18,11 @@ def emulator_api() -> str:
     return _declarations("native/emulator.h")
 
 
+def model_api() -> str:
+    """Return the cycle model's C interface in the same form."""
+    return _declarations("native/model.h")
+
+
 def _declarations(header: str) -> str:
     text = (SOURCE_FOLDER / header).read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""Describe the compiled emulator, `strop.runtime._kernel`: the training kernel's own C++ behind cffi.
+"""Describe the compiled emulator and cycle model, `strop.runtime._kernel`: the training kernel's own C++ behind cffi.
 
 setup.py runs this file from the repository root. Nothing at run time imports it.
 """
@@ -24,9 +24,10 @@ def _files(*endings: str) -> list[str]:
 ffibuilder: Any = cffi.FFI()
 ffibuilder.cdef(_hls["contract"]())
 ffibuilder.cdef(_hls["emulator_api"]())
+ffibuilder.cdef(_hls["model_api"]())
 ffibuilder.set_source(
     "strop.runtime._kernel",
-    '#include "contract.h"\nextern "C" {\n#include "native/emulator.h"\n}\n',
+    '#include "contract.h"\nextern "C" {\n#include "native/emulator.h"\n#include "native/model.h"\n}\n',
     source_extension=".cpp",
     sources=_files(".cpp"),
     depends=_files(".h", ".hpp", ".inc"),

@@ -22,7 +22,8 @@ INSTRUCTION_SETS = {
 }
 
 
-def _kernel() -> Any:
+def kernel_library() -> Any:
+    """Return the compiled extension. Raises `DeviceUnavailable` without one."""
     try:
         from strop.runtime import _kernel
     except ImportError as error:
@@ -42,7 +43,7 @@ def available_cores() -> int:
 
 def supported_instruction_sets() -> list[str]:
     """Return the instruction sets that the kernel was compiled for and this processor has, slowest first."""
-    lib = _kernel().lib
+    lib = kernel_library().lib
     names = [name for name in INSTRUCTION_SETS if name != "auto"]
     return [name for name in names if lib.strop_emulator_supports(getattr(lib, INSTRUCTION_SETS[name]))]
 
@@ -58,7 +59,7 @@ class EmulatorDevice:
     def __init__(self, threads: int | None = None, instruction_set: str = "auto") -> None:
         if instruction_set not in INSTRUCTION_SETS:
             raise InputError(f"instruction set {instruction_set!r}; allowed: {', '.join(INSTRUCTION_SETS)}")
-        kernel = _kernel()
+        kernel = kernel_library()
         self._ffi, self._lib = kernel.ffi, kernel.lib
         most = int(self._lib.STROP_EMULATOR_MAX_THREADS)
         self.threads = min(available_cores(), most) if threads is None else threads

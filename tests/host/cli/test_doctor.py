@@ -33,7 +33,7 @@ def test_a_good_machine(cli):
 
 def test_without_the_kernel_the_reference_is_enough(cli, monkeypatch):
     """Slow, but possible: exit code 0, and how to get the kernel."""
-    monkeypatch.setattr("strop.runtime.emulator._kernel", no_kernel)
+    monkeypatch.setattr("strop.runtime.emulator.kernel_library", no_kernel)
     ran = cli("doctor", "--json")
     found = checks(ran)
     assert ran.code == 0 and found["compiled kernel"]["status"] == "missing"

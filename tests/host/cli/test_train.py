@@ -155,7 +155,7 @@ def test_no_device_is_5(cli, fashion, monkeypatch):
     def missing() -> None:
         raise DeviceUnavailable("was not compiled: install g++")
 
-    monkeypatch.setattr("strop.runtime.emulator._kernel", missing)
+    monkeypatch.setattr("strop.runtime.emulator.kernel_library", missing)
     ran = cli("train", "lenet5", "--data", fashion, *WORDS, "--device", "emulator", "--output", "x.safetensors")
     assert ran.code == 5 and "install g++" in ran.err
 

@@ -1,0 +1,106 @@
+// What the kernel of a board needs on the part: memories from the arrays that tiles.hpp and mac_pass.hpp declare and how they are
+// partitioned, DSPs from the unrolled multiplications, and about how many LUTs. Estimates: only synthesis would tell.
+#ifndef STROP_MODEL_RESOURCES_HPP
+#define STROP_MODEL_RESOURCES_HPP
+
+#include "../tiles.hpp"
+#include "cost.hpp"
+
+namespace strop {
+namespace model {
+
+inline uint32_t Ceil(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+// Halves of a BRAM for `depth` words of `bits`: 18 Kib as 512 x 36, 1024 x 18, 2048 x 9 with a port to read and one to write (UG473,
+// UG573, "Block RAM").
+inline uint32_t HalfBrams(uint32_t bits, uint32_t depth) {
+  uint32_t least = ~0u;
+  for (uint32_t step = 0; step < 3; ++step) {
+    const uint32_t needed = Ceil(bits, 36 >> step) * Ceil(depth, 512 << step);
+    if (needed < least) least = needed;
+  }
+  return least;
+}
+
+// 288 Kib as 4096 x 72 (UG573, "UltraRAM").
+inline uint32_t Urams(uint32_t bits, uint32_t depth) { return Ceil(bits, 72) * Ceil(depth, 4096); }
+
+// A memory of LUTs with a port to read and one to write: 3 bits of 64 words in 4 LUTs (RAM64M of UG474; RAM64M8 of UG574 gives 7 in 8).
+inline uint32_t MemoryLuts(uint32_t bits, uint32_t depth) { return Ceil(bits * Ceil(depth, 64) * 4, 3); }
+
+// Memories of one kernel, counted.
+struct Memories {
+  uint32_t half_brams;
+  uint32_t urams;
+  uint32_t luts;
+};
+
+inline void AddBrams(Memories &m, uint32_t banks, uint32_t bits, uint32_t depth) {
+  m.half_brams += banks * HalfBrams(bits, depth);
+}
+
+inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
+  Memories m = {};
+  const uint32_t rows = shape.tile_rows / shape.mac_rows;  // of the tile, in a bank
+  const uint32_t doubled = 2;                              // between the processes of MacPass
+  AddBrams(m, doubled, 8 * kWordBytes, shape.plane_words);
+  AddBrams(m, doubled * shape.mac_rows, 8 * kImages, rows * shape.tile_words);         // errors
+  AddBrams(m, shape.mac_rows, 8 * kQuad, rows * shape.tile_groups);                    // weights
+  AddBrams(m, (1 + doubled) * shape.mac_rows * kImages, 32, rows * shape.tile_words);  // partial and finished sums
+  AddBrams(m, 1, 8 * kWordBytes, 4 * shape.row_words);                                 // row
+  AddBrams(m, 1, 32, 3 * shape.row_words * kWordBytes);                                // wide
+  AddBrams(m, kQuad, 8 * kQuad, kStrip / kQuad);
+  AddBrams(m, doubled, 32, shape.tile_groups);  // group_offset
+  // What a port holds for bursts under way: as many as may be outstanding, of the longest burst's 16 beats (UG1399, m_axi).
+  const uint32_t directions = 6;  // maps and filters are read, bytes and words are read and written
+  AddBrams(m, directions, 8 * board.port_bytes, kOutstanding * 16);
+  return m;
+}
+
+// ---- DSPs --------------------------------------------------------------------------------------------------------------
+
+// A DSP multiplies 25 x 18 bits (DSP48E1, UG479) or 27 x 18 (DSP48E2, UG579). Wider products take a DSP for each pair of parts.
+constexpr uint32_t kDsp8 = 1;        // int8 by int8
+constexpr uint32_t kDsp8By32 = 2;    // int8 by int32
+constexpr uint32_t kDsp16 = 1;       // the dither's step, 16 bits of the product
+constexpr uint32_t kDsp32 = 3;       // the low 32 bits of int32 by int32
+constexpr uint32_t kDsp32By64 = 8;   // SGD
+constexpr uint32_t kAddressing = 8;  // loops that multiply to find an address, each with a multiplier of its own
+
+inline uint32_t DspsOf(const TileShape &shape) {
+  const uint32_t lanes = kWordBytes / shape.word_cycles;  // of a loop over words
+  const uint32_t array = shape.mac_rows * kWordBytes * kDsp8;
+  const uint32_t norm = lanes * (3 * kDsp8By32 + kDsp8);  // NormalizeWords, NormGradientMaxAbs and ..Words, MaskedSums
+  const uint32_t dither = lanes * 4 * kDsp16;             // of maps, normalization, pooling, residual sums
+  const uint32_t sgd = 4 * kDsp32By64;
+  const uint32_t addresses = kAddressing * kDsp32;
+  return array + norm + dither + sgd + addresses;
+}
+
+// ---- LUTs --------------------------------------------------------------------------------------------------------------
+
+// By counting: an adder or comparator of n bits takes n LUTs, a shifter by a variable of n bits 2.5 n, a choice of two 0.5 n. Such
+// counts are easily a third off.
+constexpr uint32_t kLutsOfSum = 150;      // of the MAC array: 4 products' operands chosen, 3 additions, the accumulator
+constexpr uint32_t kLutsOfLane = 1800;    // of all loops over words together, a byte of the word: 13 loops of 10 to 350
+constexpr uint32_t kLutsOfDivider = 500;  // one bit a cycle
+constexpr uint32_t kDividers = 20;        // 14 in JobAt and TileAt, 6 of 64 bits
+constexpr uint32_t kLutsOfSgd = 1800;     // shifters and additions of 64 bits
+constexpr uint32_t kLutsOfPort = 1000;    // of an m_axi adapter, of which there are 4; s_axilite is half of one
+constexpr uint32_t kLutsOfControl = 10000;  // states, counters, addresses of some 100 loops
+
+inline uint32_t LutsOf(const TileShape &shape) {
+  return shape.mac_rows * kImages * kLutsOfSum + kWordBytes / shape.word_cycles * kLutsOfLane +
+         kDividers * kLutsOfDivider + kLutsOfSgd + 9 * kLutsOfPort / 2 + kLutsOfControl;
+}
+
+inline strop_resources ResourcesOf(Board index) {
+  const TileShape &shape = kTileShapes[index];
+  const Memories m = MemoriesOf(shape, kBoards[index]);
+  return {LutsOf(shape) + m.luts, DspsOf(shape), Ceil(m.half_brams, 2), m.urams};
+}
+
+}  // namespace model
+}  // namespace strop
+
+#endif  // STROP_MODEL_RESOURCES_HPP
