@@ -2,9 +2,9 @@
 
     python tests/bench/normalization/engine_speed.py
 
-Both run the kernel's own passes, on one thread, with inner loops written in one style (norm_vectors.hpp); they take
-turns, and of each the fastest of ROUNDS rounds counts. Needs g++. This says what a processor does, not what a board
-does: the board's multipliers and passes are counted by cost_model.py.
+Both run the kernel's own passes, L1 with the emulator's loops and L2 with loops in their manner. They take turns on one
+thread; of each the fastest of ROUNDS rounds counts, in processor time. Needs g++. This says what a processor does, not
+what a board does: the board's multipliers and passes are counted by cost_model.py.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def times(engine: ctypes.CDLL, isa: str, size: tuple[int, int, int]) -> dict[tup
     layer = NormLayerRun(engine, isa, values, SHIFT)
     found: dict[tuple[Direction, Norm], float] = {}
     for direction in get_args(Direction):
-        start = time.perf_counter()
+        start = time.thread_time()
         for norm in get_args(Norm):
             layer.run(norm, direction)
-        repeats = max(1, round(2 * SECONDS_A_ROUND / (time.perf_counter() - start)))
+        repeats = max(1, round(2 * SECONDS_A_ROUND / (time.thread_time() - start)))
         for _ in range(ROUNDS):
             for norm in get_args(Norm):
-                start = time.perf_counter()
+                start = time.thread_time()
                 layer.run(norm, direction, repeats)
-                each = (time.perf_counter() - start) / (repeats * values.x.size) * 1e9
+                each = (time.thread_time() - start) / (repeats * values.x.size) * 1e9
                 found[direction, norm] = min(each, found.get((direction, norm), each))
     return found
 

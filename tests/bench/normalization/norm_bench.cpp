@@ -1,45 +1,62 @@
-// Both batch norms of the engine behind one C function, for each instruction set.
+// Both batch norms of the engine behind one C function, for each instruction set: L1 with the loops that the emulator runs.
 #include "l2bn.hpp"
 
 namespace strop {
-
-namespace baseline {
+namespace portable {
 namespace {
-constexpr uint32_t kLanes = 4;
-#include "norm_vectors.hpp"
-}  // namespace
-}  // namespace baseline
 
+#include "l2bn_loops.hpp"
+
+inline NormEngine MakeNormEngine() { return {native::PortableLeaves(), {SumSquareWords, L2NormGradientWords}}; }
+
+}  // namespace
+}  // namespace portable
+}  // namespace strop
+
+// clang-format off: the order of the includes matters
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #pragma GCC push_options
 #pragma GCC target("avx2")
+#define STROP_LEAVES avx2
+#include "leaf_loops.hpp"
+#undef STROP_LEAVES
+namespace strop {
 namespace avx2 {
 namespace {
-constexpr uint32_t kLanes = 8;
-#include "norm_vectors.hpp"
+#include "native/vectors_avx2.hpp"
+#include "native/streaming_vectors.hpp"
+#include "l2bn_vectors.hpp"
 }  // namespace
 }  // namespace avx2
+}  // namespace strop
 #pragma GCC pop_options
 
 #pragma GCC push_options
 #pragma GCC target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512")
+#define STROP_LEAVES avx512
+#include "leaf_loops.hpp"
+#undef STROP_LEAVES
+namespace strop {
 namespace avx512 {
 namespace {
-constexpr uint32_t kLanes = 16;
-#include "norm_vectors.hpp"
+#include "native/vectors_avx512.hpp"
+#include "native/streaming_vectors.hpp"
+#include "l2bn_vectors.hpp"
 }  // namespace
 }  // namespace avx512
+}  // namespace strop
 #pragma GCC pop_options
 #endif
-
-}  // namespace strop
+// clang-format on
 
 namespace {
 
 // Null where this processor lacks the instruction set; nothing compiled for it has run then.
 const strop::NormEngine *EngineOf(uint32_t isa) {
   if (isa == STROP_ISA_PORTABLE) {
-    static const strop::NormEngine engine = strop::baseline::MakeNormEngine();
+    static const strop::NormEngine engine = strop::portable::MakeNormEngine();
     return &engine;
   }
 #if defined(__x86_64__)

@@ -79,7 +79,7 @@ def test_both_norms_are_float64_norms_within_one_step(engine, norm, shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_l1_is_numerics_md_to_the_byte(engine, shape):
-    """The loops that stand in for the kernel's own compute what NUMERICS.md says: they are a fair stand-in."""
+    """What is timed as L1BN is the kernel's: it computes what NUMERICS.md says."""
     values, shift = normal_values(*shape), SHIFT - 2  # so small that some values saturate
     flat = (shape[0], -1)
     x8 = values.x.reshape(flat).astype(np.int64)
