@@ -161,7 +161,7 @@ def test_a_plan_that_does_not_fit_harms_nothing(device: Device, monkeypatch: pyt
     assert (model.digest(), model.steps) == (digest, 3)
     copy = Model(model.graph, model.state(), classes=model.classes, device=device, steps=3)
     assert copy.evaluate(DATA) == model.evaluate(DATA)
-    history = model.fit(DATA, batch="auto")
+    history = model.fit(tiny_dataset(600), batch="auto")
     assert history.hyperparameters["batch"] == 16 and "memory" in history.reasons["batch"]
 
 

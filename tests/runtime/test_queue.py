@@ -69,8 +69,8 @@ def test_steps_that_take_long_have_a_start_each() -> None:
     """Protects stopping: what is queued is trained to its end, so only short steps are queued; and memory stays small."""
     slots = {batch: plan_memory(lenet5(), batch).slots for batch in (16, 128)}
     assert 2 * 8 * 16 * 784 < slots[16] < 2 * session_module.MAX_QUEUE * (16 * 784 + 8192)
-    assert slots[128] < 3 * 128 * 784
-    assert plan_memory(vgg_small(), 64).slots < 3 * 64 * 784
+    assert slots[128] < 3 * 128 * 784 + 65536
+    assert plan_memory(vgg_small(), 64).slots < 3 * 128 * 784  # two slots; inference takes mini-batches of 128
 
 
 def test_a_session_is_left_in_order_when_its_results_are_not_taken(device: Device) -> None:
