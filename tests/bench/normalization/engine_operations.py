@@ -62,7 +62,7 @@ PASSES: dict[Norm, tuple[PassCounts, ...]] = {
         PassCounts("forward: sum, sum of squares", 1, 2, 0, reads=1, writes=0),
         _NORMALIZE,
         _GRADIENT_SUMS,
-        # dy * M + (x * R + constant) >> fraction
+        # dy * M - x * R - constant
         PassCounts(
             "backward: gradient, requantize",
             2,

@@ -8,14 +8,14 @@
 
 namespace strop {
 
-constexpr int32_t kSlopeFraction = 8;
 constexpr int64_t kMaxSlope = (1 << 23) - 1;
 
-// Backward: v = dy * multiplier - ((x * slope + constant) >> kSlopeFraction).
+// Backward: v = dy * multiplier - x * slope - mean. Like the multiplier, the slope is rounded to a whole number: either moves v by at most
+// half of |dy| or |x|, a few hundredths of the step that v is requantized to.
 struct L2QuadGradient {
   int32_t multiplier[kQuad];
   int32_t slope[kQuad];
-  int32_t constant[kQuad];
+  int32_t mean[kQuad];
   int32_t low;
 };
 
@@ -98,7 +98,7 @@ inline void L2bnForward(Machine &machine, const L2Leaves &leaves, int8_t *dram, 
   WriteWord(words, c.target_exponent, c.exponent);
 }
 
-// dL/dx = gamma / sigma * (dy - mean(dy) - xhat * mean(dy * xhat)); xhat = (x * 2^F - mu) / sigma joins x's own factor and constant.
+// dL/dx = gamma / sigma * (dy - mean(dy) - xhat * mean(dy * xhat)); of xhat = (x * 2^F - mu) / sigma, x gets a factor and mu joins the mean.
 inline L2QuadGradient L2GradientOf(const int32_t *words, const strop_command &c, const MapShape &shape, uint32_t quad) {
   L2QuadGradient gradient = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}, LowerClamp(c)};
   for (uint32_t j = 0; j < ChannelsIn(shape, quad); ++j) {
@@ -107,14 +107,13 @@ inline L2QuadGradient L2GradientOf(const int32_t *words, const strop_command &c,
     const int64_t m = shape.batch * shape.map;
     const int64_t b = RoundDivide(int64_t{ReadWord(words, c.grad_gamma + 4 * k)} * 256, m);
     const int64_t a = RoundDivide(int64_t{ReadWord(words, c.grad_beta + 4 * k)} * 256, m);
-    const int64_t slope =
-        Clamp(RoundDivide(s.multiplier * b * (1 << (STROP_STATISTIC_FRACTION + kSlopeFraction - 8)), s.sigma),
-              -kMaxSlope, kMaxSlope);
-    const int64_t constant = RoundShift(a * s.multiplier, 8 - kSlopeFraction) -
-                             RoundShift(s.mu * slope, STROP_STATISTIC_FRACTION) + (1 << (kSlopeFraction - 1));
+    constexpr int32_t kFractionOfB = 8;
+    const int64_t slope = RoundDivide(s.multiplier * b, int64_t{s.sigma} << (kFractionOfB - STROP_STATISTIC_FRACTION));
     gradient.multiplier[j] = s.multiplier;
-    gradient.slope[j] = static_cast<int32_t>(slope);
-    gradient.constant[j] = static_cast<int32_t>(Clamp(constant, -kMaxConstant, kMaxConstant));
+    gradient.slope[j] = static_cast<int32_t>(Clamp(slope, -kMaxSlope, kMaxSlope));
+    const int64_t mean =
+        RoundShift(a * s.multiplier, 8) - RoundShift(int64_t{s.mu} * gradient.slope[j], STROP_STATISTIC_FRACTION);
+    gradient.mean[j] = static_cast<int32_t>(Clamp(mean, -kMaxConstant, kMaxConstant));
   }
   return gradient;
 }

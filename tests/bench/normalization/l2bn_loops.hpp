@@ -14,7 +14,7 @@ inline void SumSquareWords(const int8_t *x, uint32_t words, int32_t sum[kQuad], 
   }
 }
 
-// target = sat(dsh(v, shift)) with v = dy * M - ((x * R + C) >> kSlopeFraction), else as NormGradientWords.
+// target = sat(dsh(v, shift)) with the v of L2QuadGradient, else as NormGradientWords.
 inline void L2NormGradientWords(const int8_t *error, const int8_t *y, const int8_t *x, int8_t *target, uint32_t words,
                                 uint32_t images, const L2QuadGradient &g, int32_t shift, const QuadDither &dither,
                                 uint32_t first, uint32_t &over, uint32_t &half) {
@@ -24,8 +24,8 @@ inline void L2NormGradientWords(const int8_t *error, const int8_t *y, const int8
     for (uint32_t b = 0; b < kWordBytes; ++b) {
       const uint32_t j = b % kQuad;
       const uint32_t at = w * kWordBytes + b;
-      const int32_t mean = (x[at] * g.slope[j] + g.constant[j]) >> kSlopeFraction;
-      const int32_t v = b / kQuad < images ? Masked(error[at], y[at], g.low) * g.multiplier[j] - mean : 0;
+      const int32_t dy = Masked(error[at], y[at], g.low);
+      const int32_t v = b / kQuad < images ? dy * g.multiplier[j] - x[at] * g.slope[j] - g.mean[j] : 0;
       over += Magnitude(v) > bound.over ? 1 : 0;
       half += Magnitude(v) > bound.half ? 1 : 0;
       target[at] = Sat8((v + DitherBits(dither.lane[b] + walk.index, shift)) >> shift, -kMaxInt8);
