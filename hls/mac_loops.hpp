@@ -110,17 +110,40 @@ TransposeErrors_Word:
   }
 }
 
-// The 4 partial sums of each weight gradient: folded[column][4 channels].
-static inline void FoldColumns(const int32_t sums[][kImages], uint32_t columns, int32_t *folded) {
-FoldColumns_Column:
-  for (uint32_t column = 0; column < columns; ++column) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
-#pragma HLS PIPELINE II = 1
-  FoldColumns_Channel:
-    for (uint32_t c = 0; c < kQuad; ++c) {
+// The 4 partial sums of a weight gradient, for channel `c` of the quad.
+static inline int32_t Folded(const int32_t sums[kImages], uint32_t c) {
+  return sums[c] + sums[kQuad + c] + sums[2 * kQuad + c] + sums[3 * kQuad + c];
+}
+
+// Weight gradients of one output channel, from [quad][tap][4 channels] to the order of its filters, [channel][tap].
+static inline void FoldColumns(const int32_t sums[][kImages], uint32_t quads, uint32_t taps, int32_t *filters) {
+FoldColumns_Quad:
+  for (uint32_t q = 0; q < quads; ++q) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+  FoldColumns_Tap:
+    for (uint32_t t = 0; t < taps; ++t) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS PIPELINE II = 4
+    FoldColumns_Channel:
+      for (uint32_t c = 0; c < kQuad; ++c) {
 #pragma HLS UNROLL
-      folded[column * kQuad + c] =
-          sums[column][c] + sums[column][kQuad + c] + sums[column][2 * kQuad + c] + sums[column][3 * kQuad + c];
+        filters[(q * kQuad + c) * taps + t] = Folded(sums[q * taps + t], c);
+      }
+    }
+  }
+}
+
+// The same of a layer on a pixel map: from [channel and filter row][group of 4 taps][4 taps] to [channel and filter row][tap].
+static inline void FoldPixels(const int32_t sums[][kImages], uint32_t rows, uint32_t kernel_w, int32_t *filters) {
+  const uint32_t groups = (kernel_w + kQuad - 1) / kQuad;
+FoldPixels_Row:
+  for (uint32_t row = 0; row < rows; ++row) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 30
+  FoldPixels_Tap:
+    for (uint32_t s = 0; s < kernel_w; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
+#pragma HLS PIPELINE II = 1
+      filters[row * kernel_w + s] = Folded(sums[row * groups + s / kQuad], s % kQuad);
     }
   }
 }

@@ -120,15 +120,7 @@ inline Filters FiltersOf(const Pass &p, uint32_t k) {
   return {first, channels, p.target + 4 * k * channels * p.kernel_h * p.kernel_w};
 }
 
-// Which folded sum belongs to tap (u, s) of channel `channel` of the chunk.
-inline uint32_t FoldedIndex(const Pass &p, const Job &job, uint32_t channel, uint32_t u, uint32_t s) {
-  const uint32_t quad = p.pixels ? channel : channel / kQuad;
-  const uint32_t column = p.pixels ? s / kQuad : s;
-  const uint32_t lane = p.pixels ? s % kQuad : channel % kQuad;
-  return (((quad - job.chunk.first_quad) * job.chunk.rows + u) * p.window.w.taps + column) * kQuad + lane;
-}
-
-// `count` sums to or, where another lane has a part of them, into DRAM; integer sums do not depend on the order.
+// `count` sums to DRAM, or added there where another lane has a part of them; integer sums do not depend on the order.
 inline void PutSums(int32_t *words, uint32_t offset, const int32_t *sums, uint32_t count, bool shared) {
   if (!shared) {
     BurstWriteWords(words, offset, sums, count);
@@ -144,41 +136,33 @@ PutSums_Value:
 // The weight gradients of a chunk, output channel by output channel, in the order of its filters.
 inline void StoreGradient(Lane &lane, int32_t *words, const Pass &p, const Job &job, bool shared,
                           const AccumulatorTile finished) {
-  const uint32_t per_quad = p.pixels ? 1 : kQuad;
+  const uint32_t held = job.chunk.first_quad * (p.pixels ? 1 : kQuad);  // the chunk's first channel
+  const uint32_t channels = job.chunk.quads * (p.pixels ? 1 : kQuad);
   const uint32_t taps = p.kernel_h * p.kernel_w;
   const uint32_t part = job.chunk.rows * p.kernel_w;  // of a channel's taps
-  const bool whole = part == taps;                    // then channels follow each other without a gap
-  int32_t *folded = lane.tiles.wide[0];
-  int32_t *ordered = lane.tiles.wide[1];
+  int32_t *sums = lane.tiles.wide[0];
 StoreGradient_Row:
   for (uint32_t row = 0; row < job.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
     const Filters filters = FiltersOf(p, job.group * p.rows.merged + job.first_row + row);
-    const uint32_t first = Larger(job.chunk.first_quad * per_quad, filters.first);
-    const uint32_t end = Smaller((job.chunk.first_quad + job.chunk.quads) * per_quad, filters.first + filters.channels);
+    const uint32_t first = Larger(held, filters.first);
+    const uint32_t end = Smaller(held + channels, filters.first + filters.channels);
     if (first >= end) continue;  // the view only pads
-    STROP_LEAF(lane, FoldColumns)(finished[row], job.chunk.quads * job.taps, folded);
-    const uint32_t at = filters.offset + 4 * ((first - filters.first) * taps + job.chunk.first_row * p.kernel_w);
-    uint32_t count = 0;
+    if (p.pixels) {
+      STROP_LEAF(lane, FoldPixels)(finished[row], channels * job.chunk.rows, p.kernel_w, sums);
+    } else {
+      STROP_LEAF(lane, FoldColumns)(finished[row], job.chunk.quads, job.taps, sums);
+    }
+    const uint32_t to = filters.offset + 4 * ((first - filters.first) * taps + job.chunk.first_row * p.kernel_w);
+    if (part == taps) {  // channels follow each other without a gap
+      PutSums(words, to, sums + (first - held) * taps, (end - first) * taps, shared);
+      continue;
+    }
   StoreGradient_Channel:
     for (uint32_t channel = first; channel < end; ++channel) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-    StoreGradient_TapRow:
-      for (uint32_t u = 0; u < job.chunk.rows; ++u) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
-      StoreGradient_Tap:
-        for (uint32_t s = 0; s < p.kernel_w; ++s) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
-#pragma HLS PIPELINE II = 1
-          ordered[count++] = folded[FoldedIndex(p, job, channel, u, s)];
-        }
-      }
-      if (!whole) {
-        PutSums(words, at + 4 * (channel - first) * taps, ordered, count, shared);
-        count = 0;
-      }
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
+      PutSums(words, to + 4 * (channel - first) * taps, sums + (channel - held) * part, part, shared);
     }
-    if (whole) PutSums(words, at, ordered, count, shared);
   }
 }
 

@@ -12,6 +12,7 @@
 // clang-format off
 #define STROP_EACH_LEAF(use, space)                                                                \
   use(space, MacTile) use(space, TurnFilters) use(space, TransposeErrors) use(space, FoldColumns)  \
+  use(space, FoldPixels)                                                                           \
   use(space, MaxAbsWords) use(space, RequantizeWords) use(space, RequantizeDitheredWords)          \
   use(space, SumWords) use(space, CountAbove) use(space, NormalizeWords) use(space, MaskedSums)    \
   use(space, NormGradientMaxAbs) use(space, NormGradientWords)                                     \

@@ -102,3 +102,11 @@ inline void MacTileAvx2(MacMode mode, const WeightTile weights, uint32_t first_g
     }
   }
 }
+
+inline __m128i Fold(const int32_t *sums) {
+  const Halves all = LoadHalves(sums);
+  const __m256i halves = _mm256_add_epi32(all.low, all.high);
+  return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+
+#include "mac_sse.hpp"

@@ -167,3 +167,11 @@ inline void TransposeErrorsVnni(const int8_t *map, const uint32_t *places, uint3
     _mm_storeu_si128(reinterpret_cast<__m128i *>(to + 3 * kStep), _mm512_extracti32x4_epi32(by_channel, 3));
   }
 }
+
+inline __m128i Fold(const int32_t *sums) {
+  const __m512i all = _mm512_load_si512(sums);
+  const __m256i halves = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+
+#include "mac_sse.hpp"
