@@ -1,10 +1,10 @@
-"""Time of the engine's two integer batch norms on this processor: L1BN as the kernel has it, and its twin with L2.
+"""Time of the engine's two integer batch norms: L1BN as the kernel has it, and its twin with L2.
 
     python tests/bench/normalization/engine_speed.py
 
-Both run the kernel's own passes, L1 with the emulator's loops and L2 with loops in their manner. They take turns on one
-thread; of each the fastest of ROUNDS rounds counts, in processor time. Needs g++. This says what a processor does, not
-what a board does: the board's multipliers and passes are counted by cost_model.py.
+On this processor both run the kernel's own passes, L1 with the emulator's loops and L2 with loops in their manner. They
+take turns on one thread; of each the fastest of ROUNDS rounds counts, in processor time. Then the cycles that the model
+of the kernel (hls/model/) gives each on every board: modelled, not measured. Needs g++.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from norm_engine import Direction, NormLayerRun, compile_engine, instruction_sets, normal_values
+from norm_engine import Direction, NormLayerRun, boards, compile_engine, instruction_sets, normal_values
 from paper_costs import Norm
 
 # channels, mini-batch, side
@@ -51,6 +51,27 @@ def times(engine: ctypes.CDLL, isa: str, size: tuple[int, int, int]) -> dict[tup
     return found
 
 
+def cycle_table(engine: ctypes.CDLL) -> str:
+    """Return modelled kilocycles and ratios L2BN / L1BN of every layer as Markdown; equal boards share a row."""
+    lines = [
+        "| layer | boards | L1BN forward, 1000 cycles | L2BN | ratio | backward, both |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, size in LAYERS.items():
+        layer = NormLayerRun(engine, "portable", normal_values(*size), SHIFT)
+        rows: dict[str, list[str]] = {}
+        for index, board in enumerate(boards(engine)):
+            l1, l2 = (layer.cycles(index, norm, "forward") / 1000 for norm in get_args(Norm))
+            backward = layer.cycles(index, "l1", "backward") / 1000
+            rows.setdefault(f"{l1:.1f} | {l2:.1f} | {l2 / l1:.2f} | {backward:.1f}", []).append(board)
+        lines += [f"| {_label(name, size)} | {', '.join(names)} | {cells} |" for cells, names in rows.items()]
+    return "\n".join(lines)
+
+
+def _label(name: str, size: tuple[int, int, int]) -> str:
+    return f"{name}, {size[0]}x{size[1]}x{size[2]}x{size[2]}"
+
+
 def table(engine: ctypes.CDLL) -> str:
     """Return times and ratios L2BN / L1BN of every layer and instruction set as Markdown."""
     lines = [
@@ -64,14 +85,15 @@ def table(engine: ctypes.CDLL) -> str:
             for direction in get_args(Direction):
                 l1, l2 = found[direction, "l1"], found[direction, "l2"]
                 cells.append(f"{l1:.3f} | {l2:.3f} | {l2 / l1:.2f}")
-            lines.append(f"| {name}, {size[0]}x{size[1]}x{size[2]}x{size[2]} | {isa} | {' | '.join(cells)} |")
+            lines.append(f"| {_label(name, size)} | {isa} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Compile the engine and print the table."""
+    """Compile the engine and print both tables."""
     with tempfile.TemporaryDirectory() as folder:
-        print(table(compile_engine(Path(folder))))
+        engine = compile_engine(Path(folder))
+        print(f"{table(engine)}\n\n{cycle_table(engine)}")
 
 
 if __name__ == "__main__":

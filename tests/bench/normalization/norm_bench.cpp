@@ -1,5 +1,5 @@
 // Both batch norms of the engine behind one C function, for each instruction set: L1 with the loops that the emulator runs.
-#include "l2bn.hpp"
+#include "l2bn_model.hpp"
 
 namespace strop {
 namespace portable {
@@ -97,6 +97,16 @@ void strop_bench_norm(uint32_t isa, uint32_t norm, uint32_t backward, uint32_t r
     if (norm == 2 && backward == 0) strop::L2bnForward(machine, engine.l2, dram, words, *command);
     if (norm == 2 && backward == 1) strop::L2bnBackward(machine, engine.l2, dram, words, *command);
   }
+}
+
+// Null beyond the last board.
+const char *strop_bench_board(uint32_t index) {
+  return index < strop::kBoardCount - strop::kPynqZ2 ? strop::model::kBoards[strop::kPynqZ2 + index].name : nullptr;
+}
+
+// Modelled cycles of the command on board `index`.
+uint64_t strop_bench_cycles(uint32_t index, uint32_t norm, const strop_command *command) {
+  return strop::model::NormCycles(static_cast<strop::Board>(strop::kPynqZ2 + index), norm == 2, *command);
 }
 
 }  // extern "C"

@@ -34,7 +34,18 @@ def compile_engine(folder: Path) -> ctypes.CDLL:
     sources.append(HLS / "native" / "leaves_portable.cpp")
     flags = ["-std=c++14", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-unknown-pragmas", "-Wno-psabi"]
     subprocess.run(["g++", *flags, f"-I{HLS}", f"-I{HERE}", *map(str, sources), "-o", str(library)], check=True)
-    return ctypes.CDLL(str(library))
+    engine = ctypes.CDLL(str(library))
+    engine.strop_bench_board.restype = ctypes.c_char_p
+    engine.strop_bench_cycles.restype = ctypes.c_uint64
+    return engine
+
+
+def boards(engine: ctypes.CDLL) -> list[str]:
+    """Return the names of the boards that the cycle model knows; their places are `NormLayerRun.cycles`' indices."""
+    names: list[str] = []
+    while name := engine.strop_bench_board(len(names)):
+        names.append(name.decode())
+    return names
 
 
 def instruction_sets(engine: ctypes.CDLL) -> list[str]:
@@ -102,8 +113,12 @@ class NormLayerRun:
         backward = {"source": at["error"], "source_2": at["x"], "source_3": at["y"], "target": at["dx"]}
         backward |= {"source_exponent": scalars["e_exponent"], "source_2_exponent": at["x_exponent"]}
         self._commands = {
-            "forward": _command(common | forward | {"target_exponent": scalars["y_exponent"]}),
-            "backward": _command(common | backward | {"target_exponent": at["dx_exponent"]}),
+            "forward": _command(
+                common | forward | {"opcode": C.OP_L1BN_FORWARD, "target_exponent": scalars["y_exponent"]}
+            ),
+            "backward": _command(
+                common | backward | {"opcode": C.OP_L1BN_BACKWARD, "target_exponent": at["dx_exponent"]}
+            ),
         }
 
     def run(self, norm: Norm, direction: Direction, repeats: int = 1) -> None:
@@ -114,6 +129,11 @@ class NormLayerRun:
             *arguments, ctypes.c_void_p(self._arena.ctypes.data), ctypes.c_void_p(command.ctypes.data)
         )
         self._int32("site", 8)[:3] = (1, self._shift, self._shift)
+
+    def cycles(self, board: int, norm: Norm, direction: Direction) -> int:
+        """Return the modelled cycles of one pass on a board, hls/model/."""
+        command = ctypes.c_void_p(self._commands[direction].ctypes.data)
+        return int(self._engine.strop_bench_cycles(board, 1 if norm == "l1" else 2, command))
 
     def map(self, name: str) -> NDArray[np.int8]:
         """Return a map, "y" or "dx", int8 [C, N, H, W]."""

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from norm_engine import OUTPUT_EXPONENT, NormLayerRun, compile_engine, instruction_sets, normal_values
+from norm_engine import OUTPUT_EXPONENT, NormLayerRun, boards, compile_engine, instruction_sets, normal_values
 from strop.runtime.contract import C
 from strop.runtime.reference import l1bn
 from strop.runtime.reference.arithmetic import dither, dsh
@@ -110,3 +110,14 @@ def test_square_roots_are_exact_for_constant_and_extreme_channels(engine):
     layer = NormLayerRun(engine, "portable", values, SHIFT)
     layer.run("l2", "forward")
     assert layer.statistics()[:, :2].tolist() == [[-77 * 64, 1], [0, 127 * 64]]
+
+
+def test_the_model_knows_the_pass_that_l2_saves(engine):
+    """L2's forward pass reads a map once less than L1's, the backward passes are alike, on every board."""
+    values = normal_values(8, 32, 16)
+    layer = NormLayerRun(engine, "portable", values, SHIFT)
+    assert len(boards(engine)) >= 4
+    for index, board in enumerate(boards(engine)):
+        l1, l2 = (layer.cycles(index, norm, "forward") for norm in ("l1", "l2"))
+        assert l1 - l2 >= values.x.size / 16, board
+        assert layer.cycles(index, "l1", "backward") == layer.cycles(index, "l2", "backward") > 0, board
