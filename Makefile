@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.strop-installed
 # What the installation depends on. Python files are used where they lie; the compiled emulator is not.
 INSTALLED := pyproject.toml setup.py runtime/build_emulator.py hls/__init__.py \
-  $(wildcard hls/*.h hls/*.hpp hls/*.cpp hls/native/*.h hls/native/*.hpp hls/native/*.cpp)
+  $(wildcard hls/*.h hls/*.hpp hls/*.cpp hls/model/*.hpp hls/native/*.h hls/native/*.hpp hls/native/*.cpp)
 
 .PHONY: help demo test check format csim install clean
 

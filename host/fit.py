@@ -19,6 +19,7 @@ from strop.host.data.dataset import Dataset
 from strop.host.history import EpochRecord, History, Progress, StepRecord
 from strop.host.order import epoch_order
 from strop.host.residence import Residence
+from strop.runtime.estimate import step_seconds
 from strop.runtime.session import Minibatch, StepResult
 
 OnStep = Callable[[Progress], None]
@@ -85,6 +86,8 @@ class FitRun:
             self._epoch_total += record.result
         self._interrupt = DeferredInterrupt()
         self._failure: BaseException | None = None
+        settings = cursor.settings
+        self._modelled = step_seconds(self._session.graph, settings.batch, settings.hyper, settings.frozen)
         self._started = time.perf_counter()
         self._training_seconds = self._validation_seconds = 0.0
         self._trained_images = 0
@@ -204,6 +207,7 @@ class FitRun:
             training_seconds=self._training_seconds + (earlier.training_seconds if earlier else 0.0),
             memory=self._session.memory,
             device=self._residence.device.description,
+            modelled=self._modelled,
         )
         self._commit_to(replace(self._cursor, done=self._done), history)
         if self._save is not None:

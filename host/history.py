@@ -89,7 +89,7 @@ class History:
 
     hyperparameters: what was done, nothing in it "auto". requested: the caller's words. reasons: why each "auto" became
     what it is. seconds: time in `fit` and `resume`; training_seconds: without validation and checkpoints. device: who
-    computed last.
+    computed last. modelled: seconds that a step would take on each board that the cycle model knows, by name.
     """
 
     steps: tuple[StepRecord, ...]
@@ -101,6 +101,7 @@ class History:
     training_seconds: float
     memory: MemoryReport
     device: str = field(default="")
+    modelled: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def images_per_second(self) -> float:
@@ -152,6 +153,7 @@ class History:
             "training_seconds": self.training_seconds,
             "memory": asdict(self.memory),
             "device": self.device,
+            "modelled_step_seconds": dict(self.modelled),
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -169,6 +171,7 @@ class History:
     @staticmethod
     def from_parts(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> History:
         """Return the history that `facts` and `arrays` described; raises KeyError, TypeError or ValueError."""
+        modelled = facts.get("modelled_step_seconds", {})  # files of earlier versions have none
         rates = arrays["step.learning_rate"].tolist()
         results = _results(arrays["step.result"])
         steps = arrays["step.number"].tolist()
@@ -190,6 +193,7 @@ class History:
             training_seconds=float(facts["training_seconds"]),
             memory=MemoryReport(**{str(part): int(nbytes) for part, nbytes in facts["memory"].items()}),
             device=str(facts["device"]),
+            modelled={str(board): float(time) for board, time in modelled.items()},
         )
 
 

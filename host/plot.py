@@ -15,6 +15,7 @@ from strop.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TRAINING, VALIDATION = "#1f6fb4", "#d2601a"  # distinct also to colour-blind eyes
 
@@ -24,8 +25,16 @@ def plot_history(history: History, path: str | Path) -> Path:
 
     Raises `InputError` without matplotlib, for another kind of file, and where `path` cannot be written.
     """
+    figure = png_figure(path, 10, 4)
+    loss, accuracy = figure.subplots(1, 2)
+    _draw_loss(loss, history)
+    _draw_accuracy(accuracy, history)
+    return write_png(figure, path)
+
+
+def png_figure(path: str | Path, width: float, height: float) -> Figure:
+    """Return an empty figure of that size in inches, for the PNG file `path`. Raises as `plot_history`."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise InputError(f"plots need matplotlib ({error}): pip install matplotlib") from error
@@ -34,13 +43,15 @@ def plot_history(history: History, path: str | Path) -> Path:
     reason = why_not_writable(path)
     if reason is not None:
         raise InputError(f"cannot write a plot to {path}: {reason}")
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    loss, accuracy = figure.subplots(1, 2)
-    _draw_loss(loss, history)
-    _draw_accuracy(accuracy, history)
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def write_png(figure: Figure, path: str | Path) -> Path:
+    """Write `figure` to `path`; return its path. Raises `InputError` where it cannot be written."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     picture = io.BytesIO()
-    canvas.print_figure(picture, format="png")
+    FigureCanvasAgg(figure).print_figure(picture, format="png")
     try:
         return write_atomically(path, [picture.getvalue()])
     except OSError as error:

@@ -7,18 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from strop.host import Checkpoint, read_checkpoint, read_manifest, state_digest
-from strop.host.cli.arguments import Commands, add_command, at_least
+from strop.host import Checkpoint, read_manifest, state_digest
+from strop.host.cli.arguments import Commands, add_command
 from strop.host.cli.exit_codes import OK
 from strop.host.cli.output import Output
-from strop.host.cli.sources import checkpoint_path
-from strop.host.models import MODELS, build_model
+from strop.host.cli.subject import add_subject, read_subject
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.planner import align
 from strop.runtime.session import MemoryReport, plan_memory
 from strop.runtime.state import StateLayout
 
-DEFAULT_INPUT, DEFAULT_CLASSES, DEFAULT_BATCH = (1, 28, 28), 10, 128
 TRAINED = (".weight", ".bias", ".gamma", ".beta")
 EXAMPLE = """examples:
   strop info lenet5 --batch 32
@@ -29,30 +27,18 @@ EXAMPLE = """examples:
 def add_parser(commands: Commands) -> None:
     """Add `strop info`."""
     parser = add_command(commands, "info", "describe a network or a checkpoint", EXAMPLE, run)
-    parser.add_argument("subject", metavar="CKPT|NETWORK", help=f"a checkpoint, or {', '.join(MODELS)}")
-    parser.add_argument("--batch", type=at_least(2), metavar="N", help="mini-batch to plan memory for")
-    parser.add_argument("--input", type=_shape, metavar="CxHxW", help="images of a NETWORK (default: 1x28x28)")
-    parser.add_argument("--classes", type=at_least(2), metavar="N", help="outputs of a NETWORK (default: 10)")
+    add_subject(parser, "mini-batch to plan memory for")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Describe; return the exit code."""
-    if arguments.subject in MODELS:
-        shape, classes = arguments.input or DEFAULT_INPUT, arguments.classes or DEFAULT_CLASSES
-        graph = build_model(arguments.subject, shape, classes)
-        batch = arguments.batch or DEFAULT_BATCH
-        document = _network(graph, batch, plan_memory(graph, batch), output)
-        output.document("strop.info/1", {"subject": arguments.subject, **document, "checkpoint": None})
-        return OK
-    if arguments.input or arguments.classes:
-        arguments.parser.error("--input and --classes are for a NETWORK; a checkpoint has its own")
-    path = checkpoint_path(arguments.subject, *MODELS)
-    found = read_checkpoint(path)
-    batch = arguments.batch or found.settings.batch
-    document = _network(found.graph, batch, plan_memory(found.graph, batch, found.settings.hyper), output)
-    content = _checkpoint(path, found)
-    output.line()
-    output.facts(_checkpoint_facts(path, content))
+    subject = read_subject(arguments)
+    document = _network(subject.graph, subject.batch, plan_memory(subject.graph, subject.batch, subject.hyper), output)
+    content = None
+    if subject.checkpoint is not None and subject.path is not None:
+        content = _checkpoint(subject.path, subject.checkpoint)
+        output.line()
+        output.facts(_checkpoint_facts(subject.path, content))
     output.document("strop.info/1", {"subject": arguments.subject, **document, "checkpoint": content})
     return OK
 
@@ -148,10 +134,3 @@ def _words(values: dict[str, Any]) -> str:
 
 def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write CHANNELSxHEIGHTxWIDTH, such as 1x28x28")
-    return int(parts[0]), int(parts[1]), int(parts[2])

@@ -129,6 +129,9 @@ def training_facts(model: Model, history: History, targets: Targets) -> list[tup
         ("state", f"sha256 {model.digest()[:16]}, {model.steps:,} steps in all"),
         ("checkpoint", targets.output),
     ]
+    if history.modelled:
+        speeds = (f"{name} {1e3 * seconds:,.1f} ms" for name, seconds in history.modelled.items())
+        facts.insert(-2, ("a step, modelled", ", ".join(speeds)))
     return facts + ([("plot", targets.plot)] if targets.plot else [])
 
 

@@ -20,6 +20,7 @@ from strop.host.order import epoch_order
 from strop.host.schedules import Cosine
 from strop.runtime.device import open_device
 from strop.runtime.errors import CheckpointError, DeviceError
+from strop.runtime.estimate import boards, estimate
 from strop.runtime.session import Minibatch, Session
 from tiny_models import tiny_dataset, tiny_model
 
@@ -300,3 +301,12 @@ def test_the_second_ctrl_c_interrupts_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("not reached")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_fit_says_what_a_step_would_take_on_boards(tmp_path: Path) -> None:
+    """Protects the estimate in histories and checkpoints: that of the fit's own mini-batch, on every board."""
+    with tiny_model() as model:
+        history = model.fit(tiny_dataset(), epochs=1, batch=20, checkpoint=tmp_path / "x.safetensors")
+        expected = {name: estimate(model.graph, name, 20).step_seconds for name in boards()}
+    assert dict(history.modelled) == expected and min(expected.values()) > 0
+    assert read_manifest(tmp_path / "x.safetensors")["history"]["modelled_step_seconds"] == expected

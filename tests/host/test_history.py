@@ -23,6 +23,13 @@ def test_survives_facts_and_arrays() -> None:
     assert History.from_parts(json.loads(json.dumps(HISTORY.facts())), HISTORY.arrays()) == HISTORY
 
 
+def test_a_file_without_estimates_is_read() -> None:
+    """Protects checkpoints of earlier versions, such as the one that strop brings along."""
+    facts = HISTORY.facts()
+    assert facts.pop("modelled_step_seconds") == {"a board": 0.25}
+    assert History.from_parts(facts, HISTORY.arrays()).modelled == {}
+
+
 def test_an_empty_one_survives_too() -> None:
     """Protects a fit that was interrupted before its first step."""
     empty = History((), (), {}, {}, {}, 0.0, 0.0, MemoryReport(0, 0, 0, 0))

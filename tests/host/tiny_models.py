@@ -30,6 +30,7 @@ HISTORY = History(
     training_seconds=2.0,
     memory=MemoryReport(1, 2, 3, 4),
     device="a device",
+    modelled={"a board": 0.25},
 )
 
 

@@ -39,7 +39,16 @@ def test_the_report_for_people(cli, fashion, tmp_path):
     files = ("--output", "x.safetensors", "--plot", "x.png")
     ran = cli("train", "lenet5", "--data", fashion, "--epochs", 2, "--batch", 16, *files)
     assert ran.code == 0, ran.err
-    for word in ("validation accuracy", "48 images", "emulator", "images/s", "MiB", "x.safetensors", "x.png"):
+    for word in (
+        "validation accuracy",
+        "48 images",
+        "emulator",
+        "images/s",
+        "MiB",
+        "modelled",
+        "x.safetensors",
+        "x.png",
+    ):
         assert word in ran.out
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
