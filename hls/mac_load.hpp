@@ -237,13 +237,9 @@ inline void LoadErrors(Lane &lane, const int8_t *dram, const Pass &p, const Job 
   const uint32_t first_quad = (job.group * p.rows.merged + job.first_row) / kQuad;
   uint32_t places[kTileWords];
   FindPlaces(p, job, places);
-LoadErrors_Quad:
-  for (uint32_t row = 0; row < job.rows; row += kQuad) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
-    const uint32_t plane = p.error + (first_quad + row / kQuad) * p.error_plane;
-    STROP_COUNT_READ(count * kWordBytes);
-    STROP_LEAF(lane, TransposeErrors)(dram + plane, places, count, operands.errors, row);
-  }
+  STROP_COUNT_READ(Blocks(job.rows, kQuad) * count * kWordBytes);
+  STROP_LEAF(lane, TransposeErrors)
+  (dram + p.error + first_quad * p.error_plane, p.error_plane, Blocks(job.rows, kQuad), places, count, operands.errors);
   ClearRows(operands.errors, Blocks(job.rows, kQuad) * kQuad, PaddedRows(job.rows), count * kImages);
 }
 

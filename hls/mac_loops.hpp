@@ -91,21 +91,29 @@ TurnFilters_Tap:
   }
 }
 
-// The words of an error map at `places` become 4 rows of the error tile, 16 images side by side.
-static inline void TransposeErrors(const int8_t *map, const uint32_t *places, uint32_t count, ErrorTile errors,
-                                   uint32_t row) {
+// The words of `quads` quads of an error map at `places`, quads `plane` bytes apart, become the rows of the error tile, 16 images side
+// by side.
+static inline void TransposeErrors(const int8_t *map, uint32_t plane, uint32_t quads, const uint32_t *places,
+                                   uint32_t count, ErrorTile errors) {
+  uint32_t quad = 0;
+  uint32_t word = 0;
 TransposeErrors_Word:
-  for (uint32_t w = 0; w < count; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+  for (uint32_t turn = 0; turn < quads * count; ++turn) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 576
 #pragma HLS PIPELINE II = kWordCycles
+    const uint32_t from = quad * plane + places[word] * kWordBytes;
   TransposeErrors_Image:
     for (uint32_t n = 0; n < kImages; ++n) {
 #pragma HLS UNROLL
     TransposeErrors_Channel:
       for (uint32_t k = 0; k < kQuad; ++k) {
 #pragma HLS UNROLL
-        errors[row + k][w * kImages + n] = map[places[w] * kWordBytes + n * kQuad + k];
+        errors[quad * kQuad + k][word * kImages + n] = map[from + n * kQuad + k];
       }
+    }
+    if (++word == count) {
+      word = 0;
+      ++quad;
     }
   }
 }

@@ -58,6 +58,8 @@ inline void StoreJob(Lane &lane, int8_t *dram, int32_t *words, const Pass &p, co
     StoreGradient(lane, words, p, job, shared, finished);
   } else if (p.store.mode == StoreMode::kLogits) {
     StoreLogits(lane, words, p, job, finished);
+  } else if (p.store.mode == StoreMode::kMeasure) {
+    MeasureMaps(lane, job, finished);
   } else {
     StoreMaps(lane, dram, p, job, finished);
   }

@@ -59,32 +59,45 @@ FindLanes_Lane:
   }
 }
 
+// Four rows of results as words of the map; their saturation is counted.
+inline void RequantizeQuad(Lane &lane, const Pass &p, const Place &place, uint32_t row, uint32_t count,
+                           const uint32_t *positions, const AccumulatorTile finished, int8_t *results) {
+  if (p.store.mode == StoreMode::kDither) {
+    uint32_t lanes[kWordBytes];
+    FindLanes(p, place, lanes);
+    STROP_LEAF(lane, RequantizeDitheredWords)
+    (finished, row, count, p.store.shift, lanes, positions, results, lane.over, lane.half);
+  } else {
+    STROP_LEAF(lane, RequantizeWords)(finished, row, count, p.store.shift, results, lane.over, lane.half);
+  }
+}
+
+// In hardware one quad is requantized while the one before leaves.
 inline void StoreMaps(Lane &lane, int8_t *dram, const Pass &p, const Job &job, const AccumulatorTile finished) {
   const uint32_t count = WordsOf(job.tile);
-  int8_t *results = lane.tiles.row[3];
   uint32_t places[kTileWords];
   uint32_t positions[kTileWords];
-  uint32_t lanes[kWordBytes];
   FindPlaces(p, job, places);
   if (p.store.mode == StoreMode::kDither) FindPositions(p, job, positions);
 StoreMaps_Quad:
   for (uint32_t row = 0; row < job.rows; row += kQuad) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS DATAFLOW
+    alignas(64) int8_t results[kTileWords * kWordBytes];
     const Place place = PlaceOf(p, (job.group * p.rows.merged + job.first_row + row) / kQuad);
-    if (p.store.mode == StoreMode::kMeasure) {
-      const uint32_t largest = STROP_LEAF(lane, MaxAbsWords)(finished, row, count);
-      lane.max_abs = largest > lane.max_abs ? largest : lane.max_abs;
-      continue;
-    }
-    if (p.store.mode == StoreMode::kDither) {
-      FindLanes(p, place, lanes);
-      STROP_LEAF(lane, RequantizeDitheredWords)
-      (finished, row, count, p.store.shift, lanes, positions, results, lane.over, lane.half);
-    } else {
-      STROP_LEAF(lane, RequantizeWords)(finished, row, count, p.store.shift, results, lane.over, lane.half);
-    }
-    const uint32_t plane = p.target + place.quad * p.target_plane;
-    WriteWords(dram, plane + (place.y * p.out_w + place.x) * kWordBytes, places, count, results);
+    const uint32_t plane = p.target + place.quad * p.target_plane + (place.y * p.out_w + place.x) * kWordBytes;
+    RequantizeQuad(lane, p, place, row, count, positions, finished, results);
+    WriteWords(dram, plane, places, count, results);
+  }
+}
+
+// A site's first use: the largest magnitude alone.
+inline void MeasureMaps(Lane &lane, const Job &job, const AccumulatorTile finished) {
+MeasureMaps_Quad:
+  for (uint32_t row = 0; row < job.rows; row += kQuad) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+    const uint32_t largest = STROP_LEAF(lane, MaxAbsWords)(finished, row, WordsOf(job.tile));
+    lane.max_abs = Larger(largest, lane.max_abs);
   }
 }
 

@@ -154,17 +154,19 @@ inline void MacTileVnni(MacMode mode, const WeightTile weights, uint32_t first_g
   if (row < rows) GradientRows<4>(operands, row, groups, words, accumulate, partial);
 }
 
-inline void TransposeErrorsVnni(const int8_t *map, const uint32_t *places, uint32_t count, ErrorTile errors,
-                                uint32_t row) {
+inline void TransposeErrorsVnni(const int8_t *map, uint32_t plane, uint32_t quads, const uint32_t *places,
+                                uint32_t count, ErrorTile errors) {
   const __m512i gather = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  for (uint32_t w = 0; w < count; ++w) {
-    const __m512i by_channel = _mm512_permutexvar_epi32(gather, Transposed(Load64(map + places[w] * kWordBytes)));
-    int8_t *to = errors[row] + w * kImages;
-    constexpr size_t kStep = sizeof(errors[0]);
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(to), _mm512_castsi512_si128(by_channel));
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(to + kStep), _mm512_extracti32x4_epi32(by_channel, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(to + 2 * kStep), _mm512_extracti32x4_epi32(by_channel, 2));
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(to + 3 * kStep), _mm512_extracti32x4_epi32(by_channel, 3));
+  constexpr size_t kStep = sizeof(errors[0]);
+  for (uint32_t quad = 0; quad < quads; ++quad, map += plane) {
+    for (uint32_t w = 0; w < count; ++w) {
+      const __m512i by_channel = _mm512_permutexvar_epi32(gather, Transposed(Load64(map + places[w] * kWordBytes)));
+      int8_t *to = errors[quad * kQuad] + w * kImages;
+      _mm_storeu_si128(reinterpret_cast<__m128i *>(to), _mm512_castsi512_si128(by_channel));
+      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + kStep), _mm512_extracti32x4_epi32(by_channel, 1));
+      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + 2 * kStep), _mm512_extracti32x4_epi32(by_channel, 2));
+      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + 3 * kStep), _mm512_extracti32x4_epi32(by_channel, 3));
+    }
   }
 }
 
