@@ -38,6 +38,12 @@ inline void Loop(Stage &stage, uint64_t count, uint32_t interval = 1) {
   if (count > 0) stage.cycles += count * interval + kDepth;
 }
 
+// A loop of `times` turns around a pipelined one of `count`: of variable length, so that the tool does not make one loop of them
+// (UG1399, "loop_flatten").
+inline void Nest(Stage &stage, uint64_t times, uint64_t count, uint32_t interval = 1) {
+  stage.cycles += times * (count * interval + kDepth);
+}
+
 inline uint32_t WordCycles(const strop_board &board) { return STROP_WORD_BYTES / board.port_bytes; }
 
 // BurstRead, BurstWrite (dram.hpp): whole words as the port moves them, what is left byte by byte.

@@ -8,6 +8,8 @@
 namespace strop {
 namespace model {
 
+inline uint64_t Later(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 // A pipelined loop over words that are a burst each: they follow each other without a gap (UG1399, "AXI Burst Transfers", Summary).
 inline void EachWord(Stage &stage, const TileShape &shape, uint64_t count) {
   if (count == 0) return;
@@ -20,17 +22,14 @@ inline void EachWord(Stage &stage, const TileShape &shape, uint64_t count) {
 inline void LoadPlanesModel(Stage &load, const TileShape &shape, const Pass &p, const Job &job) {
   const Region region = RegionOf(p, job);
   EachWord(load, shape, uint64_t{region.quads} * region.images * region.height * region.width);
-  Loop(load, WordsOf(job.tile));
-  Loop(load, job.chunk.quads * job.taps);
+  Nest(load, job.tile.images * job.tile.rows, job.tile.columns);
+  Nest(load, job.chunk.quads * job.chunk.rows, p.window.w.taps);
 }
 
 // LoadErrors.
 inline void LoadErrorsModel(Stage &load, const TileShape &shape, const Job &job) {
-  const uint32_t count = WordsOf(job.tile);
-  Stage quad = {};
-  EachWord(quad, shape, count);
-  Loop(load, count);
-  AddTimes(load, quad, Blocks(job.rows, kQuad));
+  Nest(load, job.tile.images * job.tile.rows, job.tile.columns);
+  EachWord(load, shape, uint64_t{Blocks(job.rows, kQuad)} * WordsOf(job.tile));
 }
 
 // LoadTurnedFilters.
@@ -62,18 +61,21 @@ inline void LoadWeightsModel(Stage &load, const strop_board &board, const Pass &
   }
 }
 
-// StoreMaps.
+// StoreMaps: one quad is requantized while the one before leaves.
 inline void StoreMapsModel(Stage &store, const TileShape &shape, const Pass &p, const Job &job) {
   const uint32_t count = WordsOf(job.tile);
-  Stage quad = {};
-  Loop(store, count);
-  if (p.store.mode == StoreMode::kDither) {
-    Loop(store, count);
-    Loop(quad, kWordBytes);
-  }
-  Loop(quad, count, shape.word_cycles);
-  EachWord(quad, shape, count);
-  AddTimes(store, quad, Blocks(job.rows, kQuad));
+  const bool dithered = p.store.mode == StoreMode::kDither;
+  Nest(store, (dithered ? 2 : 1) * job.tile.images * job.tile.rows, job.tile.columns);
+  Stage requantize = {};
+  Stage write = {};
+  if (dithered) Loop(requantize, kWordBytes);  // FindLanes
+  Loop(requantize, count, shape.word_cycles);
+  EachWord(write, shape, count);
+  const uint64_t quads = Blocks(job.rows, kQuad);
+  const uint64_t slower = Later(requantize.cycles, write.cycles);
+  store.bytes += quads * write.bytes;
+  store.cycles += requantize.cycles + write.cycles + (quads - 1) * slower;
+  store.waits += write.cycles == slower ? quads * write.waits : write.waits;
 }
 
 // StoreLogits.
@@ -89,20 +91,23 @@ inline void StoreLogitsModel(Stage &store, const Pass &p, const Job &job) {
 
 // StoreGradient.
 inline void StoreGradientModel(Stage &store, const Pass &p, const Job &job) {
-  const uint32_t per_quad = p.pixels ? 1 : kQuad;
+  const uint32_t held = job.chunk.first_quad * (p.pixels ? 1 : kQuad);
+  const uint32_t channels = job.chunk.quads * (p.pixels ? 1 : kQuad);
   const uint32_t part = job.chunk.rows * p.kernel_w;
   const bool whole = part == p.kernel_h * p.kernel_w;
   for (uint32_t row = 0; row < job.rows; ++row) {
     const Filters filters = FiltersOf(p, job.group * p.rows.merged + job.first_row + row);
-    const uint32_t first = Larger(job.chunk.first_quad * per_quad, filters.first);
-    const uint32_t end = Smaller((job.chunk.first_quad + job.chunk.quads) * per_quad, filters.first + filters.channels);
+    const uint32_t first = Larger(held, filters.first);
+    const uint32_t end = Smaller(held + channels, filters.first + filters.channels);
     if (first >= end) continue;
-    Loop(store, job.chunk.quads * job.taps);  // FoldColumns
-    Stage channel = {};
-    Loop(channel, part);
-    if (!whole) BurstWords(channel, part);
-    AddTimes(store, channel, end - first);
-    if (whole) BurstWords(store, (end - first) * part);
+    if (p.pixels) {
+      Nest(store, channels * job.chunk.rows, p.kernel_w);
+    } else {
+      Nest(store, job.chunk.quads, job.taps, kQuad);
+    }
+    Stage burst = {};
+    BurstWords(burst, whole ? (end - first) * part : part);
+    AddTimes(store, burst, whole ? 1 : end - first);
   }
 }
 
@@ -123,8 +128,6 @@ struct Overlap {
   uint64_t multiplied[2];
   uint64_t stored[2];
 };
-
-inline uint64_t Later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 inline void Advance(uint64_t done[2], uint64_t end) {
   done[1] = done[0];

@@ -28,32 +28,54 @@ inline uint32_t Urams(uint32_t bits, uint32_t depth) { return Ceil(bits, 72) * C
 // A memory of LUTs with a port to read and one to write: 3 bits of 64 words in 4 LUTs (RAM64M of UG474; RAM64M8 of UG574 gives 7 in 8).
 inline uint32_t MemoryLuts(uint32_t bits, uint32_t depth) { return Ceil(bits * Ceil(depth, 64) * 4, 3); }
 
-// Memories of one kernel, counted.
+enum Kind { kBram, kUram, kLut };
+
+// Which memory holds the large arrays of a board: to be said by a directive of its build, since a pragma cannot depend on the board.
+struct Storage {
+  Kind planes;
+  Kind weights;
+  Kind finished;
+};
+
+constexpr Storage kStorage[kBoardCount] = {
+    {kBram, kBram, kBram},  // kNative
+    {kBram, kBram, kBram},  // kPynqZ2
+    {kBram, kBram, kBram},  // kUltra96V2
+    {kUram, kUram, kLut},   // kKv260
+    {kUram, kBram, kLut},   // kZcu104
+};
+
 struct Memories {
   uint32_t half_brams;
   uint32_t urams;
   uint32_t luts;
 };
 
-inline void AddBrams(Memories &m, uint32_t banks, uint32_t bits, uint32_t depth) {
-  m.half_brams += banks * HalfBrams(bits, depth);
+// `banks` memories of `bits` x `depth`.
+inline void AddMemory(Memories &m, Kind kind, uint32_t banks, uint32_t bits, uint32_t depth) {
+  if (kind == kBram) m.half_brams += banks * HalfBrams(bits, depth);
+  if (kind == kUram) m.urams += banks * Urams(bits, depth);
+  if (kind == kLut) m.luts += banks * MemoryLuts(bits, depth);
 }
 
-inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
+inline Memories MemoriesOf(const TileShape &shape, const Storage &storage, const strop_board &board) {
   Memories m = {};
   const uint32_t rows = shape.tile_rows / shape.mac_rows;  // of the tile, in a bank
-  const uint32_t doubled = 2;                              // between the processes of MacPass
-  AddBrams(m, doubled, 8 * kWordBytes, shape.plane_words);
-  AddBrams(m, doubled * shape.mac_rows, 8 * kImages, rows * shape.tile_words);         // errors
-  AddBrams(m, shape.mac_rows, 8 * kQuad, rows * shape.tile_groups);                    // weights
-  AddBrams(m, (1 + doubled) * shape.mac_rows * kImages, 32, rows * shape.tile_words);  // partial and finished sums
-  AddBrams(m, 1, 8 * kWordBytes, 4 * shape.row_words);                                 // row
-  AddBrams(m, 1, 32, 3 * shape.row_words * kWordBytes);                                // wide
-  AddBrams(m, kQuad, 8 * kQuad, kStrip / kQuad);
-  AddBrams(m, doubled, 32, shape.tile_groups);  // group_offset
+  const uint32_t doubled = 2;                              // between processes
+  const uint32_t sums = shape.mac_rows * kImages;
+  AddMemory(m, storage.planes, doubled, 8 * kWordBytes, shape.plane_words);
+  AddMemory(m, kBram, doubled * shape.mac_rows, 8 * kImages, rows * shape.tile_words);  // errors
+  AddMemory(m, storage.weights, shape.mac_rows, 8 * kQuad, rows * shape.tile_groups);
+  AddMemory(m, kBram, sums, 32, rows * shape.tile_words);  // partial sums
+  AddMemory(m, storage.finished, doubled * sums, 32, rows * shape.tile_words);
+  AddMemory(m, kBram, doubled, 8 * kWordBytes, shape.tile_words);  // results on their way out
+  AddMemory(m, kBram, 1, 8 * kWordBytes, 4 * shape.row_words);     // row
+  AddMemory(m, kBram, 1, 32, 3 * shape.row_words * kWordBytes);    // wide
+  AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);           // strip
+  AddMemory(m, kBram, doubled, 32, shape.tile_groups);             // group_offset
   // What a port holds for bursts under way: as many as may be outstanding, of the longest burst's 16 beats (UG1399, m_axi).
   const uint32_t directions = 6;  // maps and filters are read, bytes and words are read and written
-  AddBrams(m, directions, 8 * board.port_bytes, kOutstanding * 16);
+  AddMemory(m, kBram, directions, 8 * board.port_bytes, kOutstanding * 16);
   return m;
 }
 
@@ -96,7 +118,7 @@ inline uint32_t LutsOf(const TileShape &shape) {
 
 inline strop_resources ResourcesOf(Board index) {
   const TileShape &shape = kTileShapes[index];
-  const Memories m = MemoriesOf(shape, kBoards[index]);
+  const Memories m = MemoriesOf(shape, kStorage[index], kBoards[index]);
   return {LutsOf(shape) + m.luts, DspsOf(shape), Ceil(m.half_brams, 2), m.urams};
 }
 
