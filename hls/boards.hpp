@@ -36,6 +36,15 @@ constexpr TileShape kShape = kTileShapes[STROP_BOARD];
 constexpr uint32_t kMacRows = kShape.mac_rows;
 constexpr uint32_t kWordCycles = kShape.word_cycles;
 
+// A wide array needs more memory banks than it fills: they are made of LUTs then, and the source words lie in UltraRAM. A pragma takes
+// no constant for that, so the boards with 8 rows and more are built with STROP_WIDE_ARRAY = 1.
+#ifndef STROP_WIDE_ARRAY
+#define STROP_WIDE_ARRAY 0
+#endif
+#ifdef __SYNTHESIS__
+static_assert((kMacRows >= 8) == (STROP_WIDE_ARRAY != 0), "build boards with 8 or more rows with STROP_WIDE_ARRAY=1");
+#endif
+
 }  // namespace strop
 
 #endif  // STROP_BOARDS_HPP

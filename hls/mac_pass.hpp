@@ -87,6 +87,10 @@ MacPass_Job:
 #pragma HLS ARRAY_RESHAPE variable = operands.errors type = cyclic factor = 16 dim = 2
 #pragma HLS ARRAY_PARTITION variable = finished type = cyclic factor = kMacRows dim = 1
 #pragma HLS ARRAY_PARTITION variable = finished type = complete dim = 3
+#if STROP_WIDE_ARRAY
+#pragma HLS BIND_STORAGE variable = operands.planes type = ram_t2p impl = uram
+#pragma HLS BIND_STORAGE variable = finished type = ram_s2p impl = lutram
+#endif
 #else
     Operands &operands = lane.tiles.operands;
     int32_t(*finished)[kTileWords][kImages] = lane.tiles.accumulator;

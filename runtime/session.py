@@ -111,10 +111,10 @@ class _Plan:
         # A smaller mini-batch takes the places of the full one: planned afresh it could need more room, not less.
         self.placed = {program.kind: program.tensors for program in trial}
         commands = max(len(program.commands) for program in trial)
-        self.slot_bytes = max(program.slot.nbytes for program in trial)
+        self.slot_bytes = trial[0].slot.nbytes
         work = batch * sum(int(np.prod(n.weight_shape)) * n.output[1] * n.output[2] for n in graph.weighted)
         self.queue = max(1, min(MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes, QUEUE_WORK // work))
-        slots = QUEUES * self.queue * self.slot_bytes
+        slots = max(QUEUES * self.queue * self.slot_bytes, trial[2].slot.nbytes)  # inference takes them all for one
         workspace = max(program.workspace_bytes for program in trial)
         programs = align(commands * COMMAND.itemsize) + align(REPORT.itemsize)
         at_slots = self.layout.nbytes + programs
