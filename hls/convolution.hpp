@@ -5,6 +5,7 @@
 #define STROP_CONVOLUTION_HPP
 
 #include "mac_pass.hpp"
+#include "stream_pass.hpp"
 
 namespace strop {
 
@@ -191,25 +192,11 @@ ClearWords_Word:
 }
 
 // dbias[k] = sum of the errors of channel k (1.7 step 5).
-inline void BiasGradient(Lane &lane, const int8_t *dram, int32_t *words, const strop_command &c) {
-  const uint32_t count = Blocks(c.batch, kImages) * c.height_out * c.width_out;
-BiasGradient_Quad:
-  for (uint32_t quad = 0; quad < Blocks(c.channels_out, kQuad); ++quad) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
-    int32_t sum[kQuad] = {0, 0, 0, 0};
-  BiasGradient_Row:
-    for (uint32_t at = 0; at < count; at += kRowWords) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 129
-      const uint32_t part = Smaller(kRowWords, count - at);
-      STROP_READ_ROW(x, lane.tiles.row[0], dram, c.source + quad * c.source_plane + at * kWordBytes, part * kWordBytes);
-      STROP_LEAF(lane, SumWords)(x, part, sum);
-    }
-  BiasGradient_Channel:
-    for (uint32_t i = 0; i < Smaller(kQuad, c.channels_out - quad * kQuad); ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
-      WriteWord(words, c.grad_beta + 4 * (quad * kQuad + i), sum[i]);
-    }
-  }
+inline void BiasGradient(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                         const strop_command &c) {
+  const StreamPass sums = PassOver(StreamKind::kBiasGradient, c, OutputShape(c), 1);
+  STROP_ON_LANES(machine, c.channels_out, ClearWords(lane, words, c.grad_beta, c.channels_out));
+  STROP_ON_LANES(machine, BytesOf(sums.shape), StreamShare(lane, maps, filters, dram, words, c, sums));
 }
 
 // CONV_WEIGHT_GRADIENT: 1.7 step 5.
@@ -229,7 +216,7 @@ ConvWeightGradient_Exponent:
     const int32_t error_exponent = ReadWord(words, c.source_exponent + step * k);
     WriteWord(words, c.target_exponent + 4 * k, error_exponent + source_exponent);
   }
-  if (c.flags & STROP_FLAG_BIAS) BiasGradient(STROP_LANE(machine, 0), dram, words, c);
+  if (c.flags & STROP_FLAG_BIAS) BiasGradient(machine, maps, filters, dram, words, c);
   return STROP_STATUS_OK;
 }
 

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "contract.h"
+#include "boards.hpp"
 #include "counters.hpp"
 
 // Whether bursts are loops over on-chip arrays, as in hardware, or copies by the compiler. The test bench runs the hardware's loops, too.
@@ -17,6 +17,17 @@
 
 namespace strop {
 
+constexpr uint32_t kPortBytes = STROP_WORD_BYTES / kWordCycles;  // that a port moves in a cycle
+
+// One word of 64 bytes.
+inline void CopyWord(int8_t *target, const int8_t *source) {
+CopyWord_Byte:
+  for (uint32_t i = 0; i < STROP_WORD_BYTES; ++i) {
+#pragma HLS UNROLL
+    target[i] = source[i];
+  }
+}
+
 // Bursts of bytes go by whole words of 64, each moved at once, so that the port can be as wide; what is left goes byte by byte.
 inline void BurstRead(int8_t *target, const int8_t *dram, uint32_t offset, uint32_t count) {
   STROP_COUNT_READ(count);
@@ -27,12 +38,8 @@ inline void BurstRead(int8_t *target, const int8_t *dram, uint32_t offset, uint3
 BurstRead_Word:
   for (uint32_t at = 0; at < whole; at += STROP_WORD_BYTES) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
-  BurstRead_Byte:
-    for (uint32_t i = 0; i < STROP_WORD_BYTES; ++i) {
-#pragma HLS UNROLL
-      target[at + i] = dram[offset + at + i];
-    }
+#pragma HLS PIPELINE II = kWordCycles
+    CopyWord(target + at, dram + offset + at);
   }
 BurstRead_Rest:
   for (uint32_t at = whole; at < count; ++at) {
@@ -52,12 +59,8 @@ inline void BurstWrite(int8_t *dram, uint32_t offset, const int8_t *source, uint
 BurstWrite_Word:
   for (uint32_t at = 0; at < whole; at += STROP_WORD_BYTES) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
-  BurstWrite_Byte:
-    for (uint32_t i = 0; i < STROP_WORD_BYTES; ++i) {
-#pragma HLS UNROLL
-      dram[offset + at + i] = source[at + i];
-    }
+#pragma HLS PIPELINE II = kWordCycles
+    CopyWord(dram + offset + at, source + at);
   }
 BurstWrite_Rest:
   for (uint32_t at = whole; at < count; ++at) {
@@ -68,14 +71,33 @@ BurstWrite_Rest:
 #endif
 }
 
+// 16 values of 32 bits, as wide as a word of a map.
+constexpr uint32_t kWordValues = STROP_WORD_BYTES / 4;
+
+inline void CopyValues(int32_t *target, const int32_t *source) {
+CopyValues_Value:
+  for (uint32_t i = 0; i < kWordValues; ++i) {
+#pragma HLS UNROLL
+    target[i] = source[i];
+  }
+}
+
+// Bursts of 32-bit words: 16 at once, what is left one by one.
 inline void BurstReadWords(int32_t *target, const int32_t *words, uint32_t offset, uint32_t count) {
   STROP_COUNT_READ(4 * count);
 #if !STROP_HARDWARE
   __builtin_memcpy(target, words + offset / 4, size_t{count} * 4);
 #else
+  const uint32_t whole = count / kWordValues * kWordValues;
 BurstReadWords_Word:
-  for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+  for (uint32_t i = 0; i < whole; i += kWordValues) {
+#pragma HLS LOOP_TRIPCOUNT min = 0 max = 256
+#pragma HLS PIPELINE II = kWordCycles
+    CopyValues(target + i, words + offset / 4 + i);
+  }
+BurstReadWords_Rest:
+  for (uint32_t i = whole; i < count; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 0 max = 15
 #pragma HLS PIPELINE II = 1
     target[i] = words[offset / 4 + i];
   }
@@ -87,9 +109,16 @@ inline void BurstWriteWords(int32_t *words, uint32_t offset, const int32_t *sour
 #if !STROP_HARDWARE
   __builtin_memcpy(words + offset / 4, source, size_t{count} * 4);
 #else
+  const uint32_t whole = count / kWordValues * kWordValues;
 BurstWriteWords_Word:
-  for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+  for (uint32_t i = 0; i < whole; i += kWordValues) {
+#pragma HLS LOOP_TRIPCOUNT min = 0 max = 256
+#pragma HLS PIPELINE II = kWordCycles
+    CopyValues(words + offset / 4 + i, source + i);
+  }
+BurstWriteWords_Rest:
+  for (uint32_t i = whole; i < count; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 0 max = 15
 #pragma HLS PIPELINE II = 1
     words[offset / 4 + i] = source[i];
   }
@@ -129,6 +158,19 @@ inline void AddWord(int32_t *words, uint32_t offset, int32_t value) {
 #else
   words[offset / 4] += value;
 #endif
+}
+
+// `count` sums to or, where other lanes have parts of them, into DRAM.
+inline void PutSums(int32_t *words, uint32_t offset, const int32_t *sums, uint32_t count, bool shared) {
+  if (!shared) {
+    BurstWriteWords(words, offset, sums, count);
+    return;
+  }
+PutSums_Value:
+  for (uint32_t i = 0; i < count; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
+    AddWord(words, offset + 4 * i, sums[i]);
+  }
 }
 
 // Byte offset of field `field` of struct `type` at arena offset `at`.

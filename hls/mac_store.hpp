@@ -133,19 +133,6 @@ inline Filters FiltersOf(const Pass &p, uint32_t k) {
   return {first, channels, p.target + 4 * k * channels * p.kernel_h * p.kernel_w};
 }
 
-// `count` sums to DRAM, or added there where another lane has a part of them; integer sums do not depend on the order.
-inline void PutSums(int32_t *words, uint32_t offset, const int32_t *sums, uint32_t count, bool shared) {
-  if (!shared) {
-    BurstWriteWords(words, offset, sums, count);
-    return;
-  }
-PutSums_Value:
-  for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
-    AddWord(words, offset + 4 * i, sums[i]);
-  }
-}
-
 // The weight gradients of a chunk, output channel by output channel, in the order of its filters.
 inline void StoreGradient(Lane &lane, int32_t *words, const Pass &p, const Job &job, bool shared,
                           const AccumulatorTile finished) {

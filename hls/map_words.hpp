@@ -7,11 +7,12 @@
 
 namespace strop {
 
-// Words of one pass: as many as a row on chip holds. In emulation a row is a pointer into the arena, and holds more.
-#if STROP_HARDWARE
+// Words that a pass takes at once: as many as a row on chip holds. In emulation a row is a pointer into the arena, and holds more. Where
+// the bytes that move are counted, they are the hardware's.
+#if STROP_HARDWARE || defined(STROP_COUNTERS)
 constexpr uint32_t kPassWords = kRowWords;
 #else
-constexpr uint32_t kPassWords = 4096;
+constexpr uint32_t kPassWords = 512;
 #endif
 
 inline uint32_t CeilDivide(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -23,11 +24,12 @@ struct MapShape {
   uint32_t quads;
   uint32_t groups;  // of images
   uint32_t words;   // in a quad
+  uint32_t whole;   // of those, in image groups that are full; the last group may be partly empty
 };
 
 inline MapShape ShapeOf(uint32_t channels, uint32_t batch, uint32_t map) {
   const uint32_t groups = CeilDivide(batch, kImages);
-  return {channels, batch, map, CeilDivide(channels, kQuad), groups, groups * map};
+  return {channels, batch, map, CeilDivide(channels, kQuad), groups, groups * map, batch / kImages * map};
 }
 inline MapShape InputShape(const strop_command &c) { return ShapeOf(c.channels_in, c.batch, c.height_in * c.width_in); }
 inline MapShape OutputShape(const strop_command &c) {
@@ -44,34 +46,38 @@ inline uint32_t ChannelsIn(const MapShape &shape, uint32_t quad) {
   return Smaller(kQuad, shape.channels - quad * kQuad);
 }
 
-// Words of one quad in which the same images exist.
+// Words of one quad in which the same images exist; at most a pass.
 struct Span {
   uint32_t quad;
   uint32_t first;  // word in the quad
   uint32_t count;
   uint32_t images;
+  bool opens;  // first of its quad, or of the lane's share
+  bool closes;
 };
 
-// The words from `at` on, counted through all quads, before `last`; at most a pass.
-inline Span SpanAt(const MapShape &shape, uint32_t at, uint32_t last) {
-  const uint32_t quad = at / shape.words;
-  const uint32_t first = at % shape.words;
-  const uint32_t tail = shape.words - shape.map;  // the last image group may be partly empty
-  const uint32_t end = first < tail ? tail : shape.words;
-  const uint32_t images = first < tail ? kImages : shape.batch - (shape.groups - 1) * kImages;
-  return {quad, first, Smaller(Smaller(end - first, last - at), kPassWords), images};
+inline uint32_t SpansOfQuad(const MapShape &shape) {
+  return CeilDivide(shape.whole, kPassWords) + CeilDivide(shape.words - shape.whole, kPassWords);
+}
+inline uint32_t SpansOf(const MapShape &shape) { return shape.quads * SpansOfQuad(shape); }
+
+// Span `index` of all, of a lane whose share is [begin, end).
+inline Span SpanAt(const MapShape &shape, uint32_t index, uint32_t begin, uint32_t end) {
+  const uint32_t spans = SpansOfQuad(shape);
+  const uint32_t whole_spans = CeilDivide(shape.whole, kPassWords);
+  const uint32_t i = index % spans;
+  const bool whole = i < whole_spans;
+  const uint32_t first = whole ? i * kPassWords : shape.whole + (i - whole_spans) * kPassWords;
+  const uint32_t count = Smaller((whole ? shape.whole : shape.words) - first, kPassWords);
+  const uint32_t images = whole ? kImages : shape.batch % kImages;
+  return {index / spans, first, count, images, i == 0 || index == begin, i + 1 == spans || index + 1 == end};
 }
 
-// Where the next span begins.
-inline uint32_t AfterSpan(const MapShape &shape, uint32_t at, uint32_t last) {
-  return at + SpanAt(shape, at, last).count;
-}
-
-// Offset of a span in a map at `base` whose quads are `plane` bytes apart.
-inline uint32_t OffsetOf(uint32_t base, uint32_t plane, const Span &span) {
-  return base + span.quad * plane + span.first * kWordBytes;
-}
-inline uint32_t BytesIn(const Span &span) { return span.count * kWordBytes; }
+// A map where it lies: its first quad, and bytes from quad to quad.
+struct MapPlace {
+  uint32_t offset;
+  uint32_t plane;
+};
 
 // Dither of a quad's elements, `off` being the command's draw (1.5).
 inline void FindDither(const MapShape &shape, uint32_t quad, uint32_t off, QuadDither &dither) {

@@ -26,9 +26,11 @@ struct StartRegisters {
 };
 
 #define STROP_FETCH(field) \
-  command.field = static_cast<decltype(command.field)>(ReadWord(words, STROP_FIELD_AT(at, strop_command, field)))
+  command.field = static_cast<decltype(command.field)>(ReadWord(of, STROP_FIELD_AT(0, strop_command, field)))
 
 inline strop_command FetchCommand(const int32_t *words, uint32_t at) {
+  int32_t of[sizeof(strop_command) / 4];
+  BurstReadWords(of, words, at, sizeof(strop_command) / 4);
   strop_command command;
   STROP_FETCH(opcode);
   STROP_FETCH(flags);
@@ -121,17 +123,17 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
     case STROP_OP_CONV_WEIGHT_GRADIENT:
       return ConvWeightGradient(machine, maps, filters, dram, words, c);
     case STROP_OP_L1BN_FORWARD:
-      return L1bnForward(machine, dram, words, c);
+      return L1bnForward(machine, maps, filters, dram, words, c);
     case STROP_OP_L1BN_BACKWARD:
-      return L1bnBackward(machine, dram, words, c);
+      return L1bnBackward(machine, maps, filters, dram, words, c);
     case STROP_OP_MAX_POOL_FORWARD:
-      return MaxPoolForward(machine, dram, words, c);
+      return MaxPoolForward(machine, maps, filters, dram, words, c);
     case STROP_OP_MAX_POOL_BACKWARD:
-      return MaxPoolBackward(machine, dram, words, c);
+      return MaxPoolBackward(machine, maps, filters, dram, words, c);
     case STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD:
-      return AveragePoolForward(machine, dram, words, c);
+      return AveragePoolForward(machine, maps, filters, dram, words, c);
     case STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD:
-      return AveragePoolBackward(machine, dram, words, c);
+      return AveragePoolBackward(machine, maps, filters, dram, words, c);
     case STROP_OP_FLATTEN:
       return Flatten(machine, dram, words, c, false);
     case STROP_OP_UNFLATTEN:
@@ -143,11 +145,11 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
     case STROP_OP_WEIGHT_VIEW:
       return WeightView(machine, dram, words, c);
     case STROP_OP_ADD_FORWARD:
-      return AddForward(machine, dram, words, c);
+      return AddForward(machine, maps, filters, dram, words, c);
     case STROP_OP_ADD_BACKWARD:
-      return AddBackward(machine, dram, words, c);
+      return AddBackward(machine, maps, filters, dram, words, c);
     case STROP_OP_ADD_GRADIENT:
-      return AddGradient(machine, dram, words, c);
+      return AddGradient(machine, maps, filters, dram, words, c);
     default:
       return STROP_STATUS_UNKNOWN_OPCODE;
   }

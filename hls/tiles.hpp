@@ -14,8 +14,9 @@ constexpr uint32_t kTileWords = kShape.tile_words;
 constexpr uint32_t kTileGroups = kShape.tile_groups;
 constexpr uint32_t kPlaneWords = kShape.plane_words;
 constexpr uint32_t kRowWords = kShape.row_words;
-constexpr uint32_t kRow = kRowWords * kWordBytes;  // values of one pass of a streaming operation
-constexpr uint32_t kStrip = 1024;                  // bytes of one output channel's filters
+constexpr uint32_t kStreamBytes = kRowWords * kWordBytes;  // of one step of a streaming pass
+constexpr uint32_t kRow = 4096;                            // values that any other operation holds at once
+constexpr uint32_t kStrip = 1024;                          // bytes of one output channel's filters
 
 static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kStrip, "a quad's taps must fit a strip");
 static_assert(kQuad * kImages == kWordBytes, "a word is one position of a quad in an image group");
