@@ -27,10 +27,17 @@ namespace {
 
 #include "streaming_vectors.hpp"
 
+#include "map_vectors.hpp"
+#include "sgd_vectors.hpp"
+
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(avx2);
   table.MacTile = MacTileAvx2;
+  table.FoldColumns = FoldColumnsSse;
+  table.TurnFilters = TurnFiltersSse;
   UseStreamingVectors(table);
+  UseMapVectors(table);
+  UseSgdVectors(table);
   return table;
 }
 

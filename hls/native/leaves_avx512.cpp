@@ -28,11 +28,18 @@ namespace {
 
 #include "streaming_vectors.hpp"
 
+#include "map_vectors.hpp"
+#include "sgd_vectors.hpp"
+
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(avx512);
   table.MacTile = MacTileVnni;
+  table.FoldColumns = FoldColumnsSse;
+  table.TurnFilters = TurnFiltersSse;
   table.TransposeErrors = TransposeErrorsVnni;
   UseStreamingVectors(table);
+  UseMapVectors(table);
+  UseSgdVectors(table);
   return table;
 }
 

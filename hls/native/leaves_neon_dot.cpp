@@ -11,6 +11,7 @@
 #endif
 
 #include <arm_neon.h>
+#include <stddef.h>
 
 #include "make_leaf_table.hpp"
 
@@ -29,10 +30,15 @@ inline int32x4_t AddDots(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq
 
 #include "streaming_vectors.hpp"
 
+#include "map_vectors.hpp"
+#include "sgd_vectors.hpp"
+
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(neon_dot);
   table.MacTile = MacTileNeon;
   UseStreamingVectors(table);
+  UseMapVectors(table);
+  UseSgdVectors(table);
   return table;
 }
 
