@@ -25,11 +25,12 @@ struct MapShape {
   uint32_t groups;  // of images
   uint32_t words;   // in a quad
   uint32_t whole;   // of those, in image groups that are full; the last group may be partly empty
+  uint32_t step;    // words that a pass takes at once
 };
 
 inline MapShape ShapeOf(uint32_t channels, uint32_t batch, uint32_t map) {
   const uint32_t groups = CeilDivide(batch, kImages);
-  return {channels, batch, map, CeilDivide(channels, kQuad), groups, groups * map, batch / kImages * map};
+  return {channels, batch, map, CeilDivide(channels, kQuad), groups, groups * map, batch / kImages * map, kPassWords};
 }
 inline MapShape InputShape(const strop_command &c) { return ShapeOf(c.channels_in, c.batch, c.height_in * c.width_in); }
 inline MapShape OutputShape(const strop_command &c) {
@@ -57,18 +58,18 @@ struct Span {
 };
 
 inline uint32_t SpansOfQuad(const MapShape &shape) {
-  return CeilDivide(shape.whole, kPassWords) + CeilDivide(shape.words - shape.whole, kPassWords);
+  return CeilDivide(shape.whole, shape.step) + CeilDivide(shape.words - shape.whole, shape.step);
 }
 inline uint32_t SpansOf(const MapShape &shape) { return shape.quads * SpansOfQuad(shape); }
 
 // Span `index` of all, of a lane whose share is [begin, end).
 inline Span SpanAt(const MapShape &shape, uint32_t index, uint32_t begin, uint32_t end) {
   const uint32_t spans = SpansOfQuad(shape);
-  const uint32_t whole_spans = CeilDivide(shape.whole, kPassWords);
+  const uint32_t whole_spans = CeilDivide(shape.whole, shape.step);
   const uint32_t i = index % spans;
   const bool whole = i < whole_spans;
-  const uint32_t first = whole ? i * kPassWords : shape.whole + (i - whole_spans) * kPassWords;
-  const uint32_t count = Smaller((whole ? shape.whole : shape.words) - first, kPassWords);
+  const uint32_t first = whole ? i * shape.step : shape.whole + (i - whole_spans) * shape.step;
+  const uint32_t count = Smaller((whole ? shape.whole : shape.words) - first, shape.step);
   const uint32_t images = whole ? kImages : shape.batch % kImages;
   return {index / spans, first, count, images, i == 0 || index == begin, i + 1 == spans || index + 1 == end};
 }

@@ -57,16 +57,18 @@ static_assert((STROP_MAX_KERNEL + kPorts - 1) / kPorts * STROP_MAX_KERNEL <= kRo
 inline uint32_t RowsOfPort(const strop_command &c) { return CeilDivide(c.kernel_h, kPorts); }
 
 // Windows of a line whose positions fit on chip.
-inline uint32_t MaxPoolWindows(const strop_command &c) {
-  return (kPassWords / RowsOfPort(c) - c.kernel_w) / c.stride_w + 1;
+inline uint32_t MaxPoolWindows(const strop_command &c, const MapShape &shape) {
+  return (shape.step / RowsOfPort(c) - c.kernel_w) / c.stride_w + 1;
 }
 
-inline uint32_t MaxPoolParts(const strop_command &c) { return CeilDivide(c.width_out, MaxPoolWindows(c)); }
+inline uint32_t MaxPoolParts(const strop_command &c, const MapShape &shape) {
+  return CeilDivide(c.width_out, MaxPoolWindows(c, shape));
+}
 
 inline Part MaxPoolPart(const strop_command &c, const MapShape &shape, uint32_t index) {
-  const uint32_t parts = MaxPoolParts(c);
-  const uint32_t begin = index % parts * MaxPoolWindows(c);
-  return {LineAt(shape, c.height_out, index / parts), begin, Smaller(begin + MaxPoolWindows(c), c.width_out),
+  const uint32_t parts = MaxPoolParts(c, shape);
+  const uint32_t begin = index % parts * MaxPoolWindows(c, shape);
+  return {LineAt(shape, c.height_out, index / parts), begin, Smaller(begin + MaxPoolWindows(c, shape), c.width_out),
           WindowRange(begin, c.stride_w, c.pad_left, c.kernel_w, c.width_in).first};
 }
 
@@ -116,14 +118,17 @@ inline bool IsPlain2x2(const strop_command &c) {
   return window && inside;
 }
 
-constexpr uint32_t kPlainWindows = kPassWords / 4;
+inline uint32_t PlainWindows(const MapShape &shape) { return shape.step / 4; }
 
-inline uint32_t PlainParts(const strop_command &c) { return CeilDivide(c.width_out, kPlainWindows); }
+inline uint32_t PlainParts(const strop_command &c, const MapShape &shape) {
+  return CeilDivide(c.width_out, PlainWindows(shape));
+}
 
 inline Part PlainPart(const strop_command &c, const MapShape &shape, uint32_t index) {
-  const uint32_t parts = PlainParts(c);
-  const uint32_t begin = index % parts * kPlainWindows;
-  return {LineAt(shape, c.height_out, index / parts), begin, Smaller(begin + kPlainWindows, c.width_out), 2 * begin};
+  const uint32_t parts = PlainParts(c, shape);
+  const uint32_t begin = index % parts * PlainWindows(shape);
+  return {LineAt(shape, c.height_out, index / parts), begin, Smaller(begin + PlainWindows(shape), c.width_out),
+          2 * begin};
 }
 
 inline Rows PlainError(const strop_command &c, const Part &part) {
@@ -153,12 +158,12 @@ inline Reciprocal MapReciprocal(uint32_t map) {
   return {static_cast<int32_t>(RoundDivide(int64_t{1} << (log2_up + 7), map)), log2_up, power_of_two ? 7 : 8};
 }
 
-inline uint32_t MapParts(const MapShape &shape) { return CeilDivide(shape.map, kPassWords); }
+inline uint32_t MapParts(const MapShape &shape) { return CeilDivide(shape.map, shape.step); }
 
 // Positions [begin, end) of a map.
 inline Part MapPart(const MapShape &shape, uint32_t index) {
-  const uint32_t begin = index % MapParts(shape) * kPassWords;
-  return {LineAt(shape, 1, index / MapParts(shape)), begin, Smaller(begin + kPassWords, shape.map), 0};
+  const uint32_t begin = index % MapParts(shape) * shape.step;
+  return {LineAt(shape, 1, index / MapParts(shape)), begin, Smaller(begin + shape.step, shape.map), 0};
 }
 
 inline Rows PartOfMap(const MapPlace &place, const MapShape &shape, const Part &part) {

@@ -34,9 +34,9 @@ struct Division {
 inline Division DivisionOf(const strop_command &c, const StreamPass &pass) {
   switch (pass.kind) {
     case StreamKind::kMaxPool:
-      return {LinesOf(pass.shape, c.height_out), MaxPoolParts(c)};
+      return {LinesOf(pass.shape, c.height_out), MaxPoolParts(c, pass.shape)};
     case StreamKind::kMaxPoolGradient:
-      return {LinesOf(pass.shape, c.height_out), PlainParts(c)};
+      return {LinesOf(pass.shape, c.height_out), PlainParts(c, pass.shape)};
     case StreamKind::kAverage:
     case StreamKind::kAverageGradient:
       return {LinesOf(pass.shape, 1), MapParts(pass.shape)};
