@@ -2,30 +2,16 @@
 #ifndef STROP_LAYOUT_HPP
 #define STROP_LAYOUT_HPP
 
-#include "map_words.hpp"
+#include "input_strips.hpp"
 #include "site.hpp"
 
 namespace strop {
 
 // ---- INPUT -----------------------------------------------------------------------------------------------------------
 
+// As the emulator does it, with vectors along the rows; the hardware's way is in input_strips.hpp.
+
 constexpr uint32_t kStretch = kPixelRow - kImages;  // positions made at once; a pixel map's words look up to 3 further
-
-// What INPUT makes: `planes` planes of words, each from `channels` channels (one, for a pixel map).
-struct InputPlan {
-  bool pixels;
-  uint32_t planes;
-  uint32_t groups;
-  uint32_t width;  // words in a row
-  uint32_t frame;  // position where the picture with its border begins
-};
-
-inline InputPlan PlanInput(const strop_command &c) {
-  const bool pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
-  const uint32_t frame = pixels ? c.columns : 0;
-  return {pixels, pixels ? c.channels_in : CeilDivide(c.channels_in, kQuad), CeilDivide(c.batch, kImages),
-          c.width_out + frame, frame};
-}
 
 // Positions [first, last) of a row that fall into the stretch from `begin` on, counted from there.
 struct Stretch {
@@ -118,11 +104,15 @@ Input_Line:
     InputLine(lane, dram, c, plan, index / c.height_out / plan.groups, group, y, y == 0 || index == begin);
   }
 }
-
-inline uint32_t Input(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c) {
+inline uint32_t Input(Machine &machine, const int8_t *maps, int8_t *dram, int32_t *words, const strop_command &c) {
   const InputPlan plan = PlanInput(c);
   const uint64_t work = uint64_t{plan.planes} * plan.groups * c.height_out * plan.width * kWordBytes;
+#if STROP_HARDWARE
+  STROP_ON_LANES(machine, work, InputStrips(lane, maps, dram, c));
+#else
+  (void)maps;
   STROP_ON_LANES(machine, work, InputShare(lane, dram, c));
+#endif
   WriteWord(words, c.target_exponent, STROP_INPUT_EXPONENT);
   return STROP_STATUS_OK;
 }

@@ -115,7 +115,7 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
   }
   switch (c.opcode) {
     case STROP_OP_INPUT:
-      return Input(machine, dram, words, c);
+      return Input(machine, maps, dram, words, c);
     case STROP_OP_CONV_FORWARD:
       return ConvForward(machine, maps, filters, dram, words, c);
     case STROP_OP_CONV_INPUT_GRADIENT:
