@@ -25,19 +25,15 @@ namespace {
 #include "mac_avx2.hpp"
 #include "vectors_avx2.hpp"
 
-#include "streaming_vectors.hpp"
-
-#include "map_vectors.hpp"
-#include "sgd_vectors.hpp"
+// after that, which it uses
+#include "vector_twins.hpp"
 
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(avx2);
   table.MacTile = MacTileAvx2;
   table.FoldColumns = FoldColumnsSse;
   table.TurnFilters = TurnFiltersSse;
-  UseStreamingVectors(table);
-  UseMapVectors(table);
-  UseSgdVectors(table);
+  UseVectorTwins(table);
   return table;
 }
 

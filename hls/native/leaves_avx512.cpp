@@ -26,10 +26,8 @@ namespace {
 #include "mac_avx512.hpp"
 #include "vectors_avx512.hpp"
 
-#include "streaming_vectors.hpp"
-
-#include "map_vectors.hpp"
-#include "sgd_vectors.hpp"
+// after that, which it uses
+#include "vector_twins.hpp"
 
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(avx512);
@@ -37,9 +35,7 @@ native::LeafTable MakeTable() {
   table.FoldColumns = FoldColumnsSse;
   table.TurnFilters = TurnFiltersSse;
   table.TransposeErrors = TransposeErrorsVnni;
-  UseStreamingVectors(table);
-  UseMapVectors(table);
-  UseSgdVectors(table);
+  UseVectorTwins(table);
   return table;
 }
 

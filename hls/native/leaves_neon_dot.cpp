@@ -28,17 +28,13 @@ inline int32x4_t AddDots(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq
 #include "mac_neon.hpp"
 #include "vectors_neon.hpp"
 
-#include "streaming_vectors.hpp"
-
-#include "map_vectors.hpp"
-#include "sgd_vectors.hpp"
+// after that, which it uses
+#include "vector_twins.hpp"
 
 native::LeafTable MakeTable() {
   native::LeafTable table = STROP_MAKE_LEAF_TABLE(neon_dot);
   table.MacTile = MacTileNeon;
-  UseStreamingVectors(table);
-  UseMapVectors(table);
-  UseSgdVectors(table);
+  UseVectorTwins(table);
   return table;
 }
 

@@ -1,5 +1,4 @@
-// Twins of the leaf loops of pooling, residual sums, input and SGD, written once for vectors of kVectorBytes. Included after
-// streaming_vectors.hpp, whose helpers they use.
+// Twins of the leaf loops of pooling, residual sums and input, written once for vectors of kVectorBytes. See vector_twins.hpp.
 
 // ---- max pooling -----------------------------------------------------------------------------------------------------
 
@@ -227,19 +226,4 @@ inline void InterleaveChannelsVector(const int8_t (*rows)[kRow], int8_t *target,
       }
     }
   }
-}
-
-inline void UseMapVectors(native::LeafTable &table) {
-  table.FillWords = FillWordsVector;
-  table.MaxWords = MaxWordsVector;
-  table.MaxPoolBackward2x2 = MaxPoolBackward2x2Vector;
-  table.AddIfFirst = AddIfFirstVector;
-  table.SumPositions = SumPositionsVector;
-  table.SpreadDithered = SpreadDitheredVector;
-  table.AddWords = AddWordsVector;
-  table.MaskWords = MaskWordsVector;
-  table.AddDithered = AddDitheredVector;
-  table.ConvertPixels = ConvertPixelsVector;
-  table.InterleavePixels = InterleavePixelsVector;
-  table.InterleaveChannels = InterleaveChannelsVector;
 }

@@ -1,4 +1,4 @@
-// Twins of the leaf loops of SGD and the weight view, written once for vectors of kVectorBytes. Included after streaming_vectors.hpp.
+// Twins of the leaf loops of SGD and the weight view, written once for vectors of kVectorBytes.
 //
 // NUMERICS 1.8 computes in 64 bits. Here a 32-bit value is split at bit 16 or 8, so that each product fits 32 bits and the sum of both
 // has the same bits below and above; what may not fit is noticed, and those values are computed by the portable loop.
@@ -122,9 +122,4 @@ inline void PackQuadsVector(const int32_t *master, uint32_t skip, uint32_t chann
     }
   }
   PackQuads(master + q * kQuad * taps, 0, channels - q * kQuad, quads - q, taps, shift, view + q * taps * kQuad);
-}
-
-inline void UseSgdVectors(native::LeafTable &table) {
-  table.SgdRow = SgdRowVector;
-  table.PackQuads = PackQuadsVector;
 }

@@ -1,5 +1,4 @@
-// Twins of the leaf loops of requantization and L1BN, written once for vectors of kVectorBytes. Included inside the namespace of an
-// instruction set, after its vectors_*.hpp.
+// Twins of the leaf loops of requantization and L1BN, written once for vectors of kVectorBytes. See vector_twins.hpp.
 //
 // A vector holds whole images of a word, four channels each. Where 32 bits a value are needed there is a vector for each channel: the
 // word's 32-bit lanes with that channel's byte moved to the top and down again.
@@ -329,15 +328,4 @@ inline void NormGradientWordsVector(const int8_t *error, const int8_t *y, const 
   const bool usual = IsCommonShift(shift) && images == kImages && IsNarrow(gradient);
   const auto run = usual ? NormGradientParts<true, false, true> : NormGradientParts<false, true, false>;
   run(error, y, x, target, words, images, gradient, shift, dither, first, over, half);
-}
-
-inline void UseStreamingVectors(native::LeafTable &table) {
-  table.MaxAbsWords = MaxAbsWordsVector;
-  table.RequantizeWords = RequantizeWordsVector;
-  table.RequantizeDitheredWords = RequantizeDitheredWordsVector;
-  table.SumWords = SumWordsVector;
-  table.CountAbove = CountAboveVector;
-  table.NormalizeWords = NormalizeWordsVector;
-  table.MaskedSums = MaskedSumsVector;
-  table.NormGradientWords = NormGradientWordsVector;
 }
