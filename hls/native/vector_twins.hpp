@@ -1,0 +1,32 @@
+// All twins that are written once for vectors of any width, and the table entries that they take. Included inside the namespace of an
+// instruction set, after its vectors_*.hpp.
+#include "streaming_vectors.hpp"
+
+// after that, whose helpers they use
+#include "map_vectors.hpp"
+#include "sgd_vectors.hpp"
+
+inline void UseVectorTwins(native::LeafTable &table) {
+  table.MaxAbsWords = MaxAbsWordsVector;
+  table.RequantizeWords = RequantizeWordsVector;
+  table.RequantizeDitheredWords = RequantizeDitheredWordsVector;
+  table.SumWords = SumWordsVector;
+  table.CountAbove = CountAboveVector;
+  table.NormalizeWords = NormalizeWordsVector;
+  table.MaskedSums = MaskedSumsVector;
+  table.NormGradientWords = NormGradientWordsVector;
+  table.FillWords = FillWordsVector;
+  table.MaxWords = MaxWordsVector;
+  table.MaxPoolBackward2x2 = MaxPoolBackward2x2Vector;
+  table.AddIfFirst = AddIfFirstVector;
+  table.SumPositions = SumPositionsVector;
+  table.SpreadDithered = SpreadDitheredVector;
+  table.AddWords = AddWordsVector;
+  table.MaskWords = MaskWordsVector;
+  table.AddDithered = AddDitheredVector;
+  table.ConvertPixels = ConvertPixelsVector;
+  table.InterleavePixels = InterleavePixelsVector;
+  table.InterleaveChannels = InterleaveChannelsVector;
+  table.SgdRow = SgdRowVector;
+  table.PackQuads = PackQuadsVector;
+}
