@@ -238,7 +238,7 @@ def _cost(index: int, command: np.void, layer: str) -> LayerCost:
         PHASES.get(opcode, OTHER),
         macs=cost.macs,
         array_cycles=cost.array_cycles,
-        dram_bytes=cost.load.bytes + cost.compute.bytes + cost.store.bytes,
+        dram_bytes=cost.load.bytes + cost.compute.bytes + cost.store.bytes + cost.words.bytes,
         cycles=cost.cycles,
         bound=_bound(cost),
     )

@@ -4,14 +4,12 @@
 
 #include "convolution_model.hpp"
 #include "l1bn_model.hpp"
-#include "map_model.hpp"
+#include "layout_model.hpp"
 #include "parameter_model.hpp"
 #include "pooling_model.hpp"
 
 namespace strop {
 namespace model {
-
-constexpr uint32_t kFetchWords = 57;  // FetchCommand
 
 inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
   switch (c.opcode) {
@@ -55,9 +53,10 @@ inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board
 inline Cost CommandModel(Board index, const strop_command &c) {
   const strop_board &board = kBoards[index];
   Cost cost = {};
-  Single(cost.words, kFetchWords);
+  BurstWords(cost.words, board, Way::kRead, sizeof(strop_command) / 4);
   OperationModel(cost, kTileShapes[index], board, c);
-  const uint64_t bytes = cost.load.bytes + cost.compute.bytes + cost.store.bytes;
+  cost.cycles += cost.words.cycles;
+  const uint64_t bytes = cost.load.bytes + cost.compute.bytes + cost.store.bytes + cost.words.bytes;
   cost.dram_cycles = bytes * board.clock_mhz / (board.dram_mbytes_second > 0 ? board.dram_mbytes_second : 1);
   if (cost.cycles < cost.dram_cycles) cost.cycles = cost.dram_cycles;
   return cost;

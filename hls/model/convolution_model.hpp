@@ -3,6 +3,7 @@
 #define STROP_MODEL_CONVOLUTION_MODEL_HPP
 
 #include "mac_pass_model.hpp"
+#include "stream_model.hpp"
 
 namespace strop {
 namespace model {
@@ -33,25 +34,14 @@ inline void ConvInputGradientModel(Cost &cost, const TileShape &shape, const str
   Single(cost.words, kDitherWords + kSiteWords + 3);
 }
 
-// BiasGradient.
-inline void BiasGradientModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
-  const uint32_t count = Blocks(c.batch, kImages) * c.height_out * c.width_out;
-  Cost quad = {};
-  for (uint32_t at = 0; at < count; at += shape.row_words) {
-    const uint32_t part = Smaller(shape.row_words, count - at);
-    Burst(quad.load, board, part * kWordBytes);
-    Loop(quad.compute, part, WordCycles(board));
-  }
-  quad.cycles = quad.load.cycles + quad.compute.cycles;
-  AddTimes(cost, quad, Blocks(c.channels_out, kQuad));
-  Single(cost.words, c.channels_out);
-}
-
 inline void ConvWeightGradientModel(Cost &cost, const TileShape &shape, const strop_board &board,
                                     const strop_command &c) {
   MacPassModel(cost, shape, board, WeightGradientPass(shape, c));
   Single(cost.words, 1 + 2 * uint64_t{c.channels_out});
-  if (c.flags & STROP_FLAG_BIAS) BiasGradientModel(cost, shape, board, c);
+  if (c.flags & STROP_FLAG_BIAS) {
+    Single(cost.words, c.channels_out);  // ClearWords
+    StreamModel(cost, shape, board, c, PassOver(StreamKind::kBiasGradient, c, OutputShape(c), 1));
+  }
 }
 
 inline void ConvolutionModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
@@ -59,7 +49,6 @@ inline void ConvolutionModel(Cost &cost, const TileShape &shape, const strop_boa
   if (c.opcode == STROP_OP_CONV_FORWARD) ConvForwardModel(cost, shape, board, c);
   if (c.opcode == STROP_OP_CONV_INPUT_GRADIENT) ConvInputGradientModel(cost, shape, board, c);
   if (c.opcode == STROP_OP_CONV_WEIGHT_GRADIENT) ConvWeightGradientModel(cost, shape, board, c);
-  cost.cycles += cost.words.cycles;
 }
 
 }  // namespace model

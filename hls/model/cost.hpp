@@ -25,11 +25,15 @@ constexpr uint32_t kDitherWords = 2;  // NextDither
 using Stage = strop_stage;
 using Cost = strop_cost;
 
-inline void Add(Stage &to, const Stage &stage) {
-  to.bytes += stage.bytes;
-  to.cycles += stage.cycles;
-  to.waits += stage.waits;
+// `part`, `times` over.
+inline void AddTimes(Stage &to, const Stage &part, uint64_t times) {
+  to.bytes += times * part.bytes;
+  to.written += times * part.written;
+  to.cycles += times * part.cycles;
+  to.waits += times * part.waits;
 }
+
+inline void Add(Stage &to, const Stage &part) { AddTimes(to, part, 1); }
 
 inline void Work(Stage &stage, uint64_t cycles) { stage.cycles += cycles; }
 
@@ -46,38 +50,55 @@ inline void Nest(Stage &stage, uint64_t times, uint64_t count, uint32_t interval
 
 inline uint32_t WordCycles(const strop_board &board) { return STROP_WORD_BYTES / board.port_bytes; }
 
-// BurstRead, BurstWrite (dram.hpp): whole words as the port moves them, what is left byte by byte.
-inline void Burst(Stage &stage, const strop_board &board, uint32_t bytes) {
-  const uint32_t whole = bytes / STROP_WORD_BYTES;
-  const uint32_t rest = bytes % STROP_WORD_BYTES;
-  const uint32_t bursts = (whole > 0 ? 1 : 0) + (rest > 0 ? 1 : 0);
+enum class Way { kRead, kWrite };
+
+inline void Move(Stage &stage, Way way, uint64_t bytes) {
   stage.bytes += bytes;
+  stage.written += way == Way::kWrite ? bytes : 0;
+}
+
+// A burst of `whole` words of 64 bytes, and one of `rest` values a cycle, as the loops of dram.hpp move them.
+inline void BurstOf(Stage &stage, const strop_board &board, uint32_t whole, uint32_t rest) {
+  const uint32_t bursts = (whole > 0 ? 1 : 0) + (rest > 0 ? 1 : 0);
   stage.cycles += bursts * kLatency + uint64_t{whole} * WordCycles(board) + rest;
   stage.waits += bursts * kLatency;
+}
+
+// BurstRead, BurstWrite.
+inline void Burst(Stage &stage, const strop_board &board, Way way, uint32_t bytes) {
+  Move(stage, way, bytes);
+  BurstOf(stage, board, bytes / STROP_WORD_BYTES, bytes % STROP_WORD_BYTES);
+}
+
+// BurstReadWords, BurstWriteWords.
+inline void BurstWords(Stage &stage, const strop_board &board, Way way, uint32_t count) {
+  constexpr uint32_t kValues = STROP_WORD_BYTES / 4;
+  Move(stage, way, 4 * uint64_t{count});
+  BurstOf(stage, board, count / kValues, count % kValues);
 }
 
 // A burst byte by byte.
 inline void BurstBytes(Stage &stage, uint32_t count) {
   if (count == 0) return;
-  stage.bytes += count;
+  Move(stage, Way::kRead, count);
   stage.cycles += kLatency + count;
   stage.waits += kLatency;
 }
 
-// BurstReadWords, BurstWriteWords: a 32-bit word a cycle.
-inline void BurstWords(Stage &stage, uint32_t count) {
+// A pipelined loop over words that are a burst each: they follow each other without a gap (UG1399, "AXI Burst Transfers", Summary).
+inline void EachWord(Stage &stage, const strop_board &board, Way way, uint64_t count) {
   if (count == 0) return;
-  stage.bytes += 4 * uint64_t{count};
-  stage.cycles += kLatency + count;
+  Move(stage, way, count * STROP_WORD_BYTES);
+  stage.cycles += kLatency + kDepth + count * WordCycles(board);
   stage.waits += kLatency;
 }
 
 // `count` accesses of `bytes` each that are no burst but follow each other in a pipelined loop: as many are under way as the port
 // allows.
-inline void Scattered(Stage &stage, uint64_t count, uint32_t bytes) {
+inline void Scattered(Stage &stage, Way way, uint64_t count, uint32_t bytes) {
   if (count == 0) return;
   const uint64_t each = kLatency / kOutstanding;
-  stage.bytes += count * bytes;
+  Move(stage, way, count * bytes);
   stage.cycles += kLatency + count * each;
   stage.waits += kLatency + count * (each - 1);
 }
@@ -88,20 +109,43 @@ inline void Single(Stage &stage, uint64_t count) {
   stage.waits += count * kLatency;
 }
 
-// The stages of `part`, `times` over.
-inline void AddTimes(Stage &to, const Stage &part, uint64_t times) {
-  to.bytes += times * part.bytes;
-  to.cycles += times * part.cycles;
-  to.waits += times * part.waits;
-}
-
 inline void AddTimes(Cost &to, const Cost &part, uint64_t times) {
   AddTimes(to.load, part.load, times);
   AddTimes(to.compute, part.compute, times);
   AddTimes(to.store, part.store, times);
   AddTimes(to.words, part.words, times);
-  to.array_cycles += times * part.array_cycles;
-  to.cycles += times * part.cycles;
+}
+
+// One process after another.
+inline void InTurn(Cost &cost) { cost.cycles += cost.load.cycles + cost.compute.cycles + cost.store.cycles; }
+
+inline uint64_t Later(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+// Three processes with doubled arrays between them, and one before them that finds out what the next piece of work is: when each is
+// done with the last piece and the one before it.
+struct Overlap {
+  uint64_t planned;
+  uint64_t loaded[2];
+  uint64_t worked[2];
+  uint64_t stored[2];
+};
+
+inline void Advance(uint64_t done[2], uint64_t end) {
+  done[1] = done[0];
+  done[0] = end;
+}
+
+// One piece of work more, found by `divisions` in a chain.
+inline void Meet(Overlap &o, Cost &cost, uint32_t divisions, const Stage &load, const Stage &work, const Stage &store) {
+  o.planned += divisions * kDivision;
+  const uint64_t loaded = Later(Later(o.loaded[0], o.worked[1]), o.planned) + load.cycles;
+  const uint64_t worked = Later(Later(loaded, o.worked[0]), o.stored[1]) + work.cycles;
+  Advance(o.stored, Later(worked, o.stored[0]) + store.cycles);
+  Advance(o.loaded, loaded);
+  Advance(o.worked, worked);
+  Add(cost.load, load);
+  Add(cost.compute, work);
+  Add(cost.store, store);
 }
 
 }  // namespace model

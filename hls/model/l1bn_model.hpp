@@ -1,67 +1,55 @@
-// L1 batch normalization, pass by pass as l1bn.hpp runs them.
+// L1 batch normalization: the passes of l1bn.hpp and what stands between them.
 #ifndef STROP_MODEL_L1BN_MODEL_HPP
 #define STROP_MODEL_L1BN_MODEL_HPP
 
 #include "../l1bn.hpp"
-#include "streams.hpp"
+#include "stream_model.hpp"
 
 namespace strop {
 namespace model {
 
-// A pass over `reads` maps, and `writes` written, with `words` single words and `divisions` a channel of each span.
-struct NormPass {
-  uint32_t reads;
-  uint32_t writes;
-  uint32_t words;
-  uint32_t divisions;
-};
-
-inline void NormPassModel(Cost &cost, const TileShape &shape, const strop_board &board, const MapShape &map,
-                          const NormPass &pass) {
-  const uint32_t channels = kQuad;  // of a span; the last quad may have fewer
-  ForSpans(map, shape.row_words, [&](uint32_t words, uint64_t times) {
-    Cost span = {};
-    for (uint32_t i = 0; i < pass.reads; ++i) Burst(span.load, board, words * kWordBytes);
-    for (uint32_t i = 0; i < pass.writes; ++i) Burst(span.store, board, words * kWordBytes);
-    Loop(span.compute, words, WordCycles(board));
-    Single(span.words, channels * pass.words);
-    Work(span.words, channels * pass.divisions * kLongDivision);
-    AddTimes(cost, span, times);
-  });
-}
-
-// A channel between the passes.
-inline void ChannelModel(Cost &cost, uint32_t channels, uint32_t words, uint32_t divisions) {
-  Single(cost.words, uint64_t{channels} * words);
-  Work(cost.words, uint64_t{channels} * divisions * kLongDivision);
+// StatisticsShare.
+inline void StatisticsModel(Cost &cost, const strop_board &board, const MapShape &map, bool fixed) {
+  for (uint32_t quad = 0; quad < map.quads; ++quad) {
+    QuadBurst(cost.words, board, Way::kRead, map, quad, fixed ? 4 : 8);
+    if (!fixed) QuadBurst(cost.words, board, Way::kWrite, map, quad, 2);
+    QuadBurst(cost.words, board, Way::kWrite, map, quad, 1, kStatisticWords);
+    Work(cost.words, ChannelsIn(map, quad) * (fixed ? 1 : 3) * kLongDivision);
+  }
 }
 
 inline void L1bnForwardModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
   const MapShape map = OutputShape(c);
   const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
   if (!fixed) {
-    ChannelModel(cost, c.channels_out, 4, 0);              // ClearStatistics
-    NormPassModel(cost, shape, board, map, {1, 0, 2, 0});  // SumShare
-    NormPassModel(cost, shape, board, map, {1, 0, 7, 1});  // DeviationShare
+    for (uint32_t quad = 0; quad < map.quads; ++quad) {
+      QuadBurst(cost.words, board, Way::kWrite, map, quad, 1, kStatisticWords);
+    }
+    StreamModel(cost, shape, board, c, PassOver(StreamKind::kSum, c, map, 1));
+    StreamModel(cost, shape, board, c, PassOver(StreamKind::kDeviation, c, map, 1));
   }
-  ChannelModel(cost, c.channels_out, fixed ? 8 : 14, fixed ? 1 : 3);  // StatisticsShare
-  NormPassModel(cost, shape, board, map, {1, 1, 5, 0});               // NormalizeShare
+  StatisticsModel(cost, board, map, fixed);
+  StreamModel(cost, shape, board, c, PassOver(StreamKind::kNormalize, c, map, 1));
   Single(cost.words, fixed ? 2 : 3);
-  InTurn(cost);
 }
 
 inline void L1bnBackwardModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
   const MapShape map = OutputShape(c);
   const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
-  if (!fixed) {
-    ChannelModel(cost, c.channels_out, 2, 0);              // MeasureGradient_Clear
-    NormPassModel(cost, shape, board, map, {3, 0, 4, 0});  // GradientSumsShare
-    ChannelModel(cost, c.channels_out, 7, 1);              // ParameterGradientShare
+  if (!fixed) StreamModel(cost, shape, board, c, PassOver(StreamKind::kGradientSums, c, map, 3));
+  for (uint32_t quad = 0; quad < map.quads; ++quad) {
+    if (!fixed) {
+      QuadBurst(cost.words, board, Way::kWrite, map, quad, 2);                  // ClearChannels
+      QuadBurst(cost.words, board, Way::kRead, map, quad, 1, kStatisticWords);  // ParameterGradientShare
+      QuadBurst(cost.words, board, Way::kRead, map, quad, 2);
+      QuadBurst(cost.words, board, Way::kWrite, map, quad);
+      Work(cost.words, ChannelsIn(map, quad) * kLongDivision);
+    }
+    QuadBurst(cost.words, board, Way::kRead, map, quad);  // L1bnBackward_Exponent
+    QuadBurst(cost.words, board, Way::kWrite, map, quad);
   }
-  NormPassModel(cost, shape, board, map, {3, 1, fixed ? 4u : 6u, fixed ? 0u : 3u});  // NormGradientShare
-  Single(cost.words, kSiteWords + kDitherWords + 1);
-  ChannelModel(cost, c.channels_out, 2, 0);  // L1bnBackward_Exponent
-  InTurn(cost);
+  StreamModel(cost, shape, board, c, PassOver(StreamKind::kGradient, c, map, 3));
+  Single(cost.words, kDitherWords + kSiteWords + 1);
 }
 
 }  // namespace model

@@ -8,28 +8,18 @@
 namespace strop {
 namespace model {
 
-inline uint64_t Later(uint64_t a, uint64_t b) { return a > b ? a : b; }
-
-// A pipelined loop over words that are a burst each: they follow each other without a gap (UG1399, "AXI Burst Transfers", Summary).
-inline void EachWord(Stage &stage, const TileShape &shape, uint64_t count) {
-  if (count == 0) return;
-  stage.bytes += count * kWordBytes;
-  stage.cycles += kLatency + kDepth + count * shape.word_cycles;
-  stage.waits += kLatency;
-}
-
 // LoadPlanes.
-inline void LoadPlanesModel(Stage &load, const TileShape &shape, const Pass &p, const Job &job) {
+inline void LoadPlanesModel(Stage &load, const strop_board &board, const Pass &p, const Job &job) {
   const Region region = RegionOf(p, job);
-  EachWord(load, shape, uint64_t{region.quads} * region.images * region.height * region.width);
+  EachWord(load, board, Way::kRead, uint64_t{region.quads} * region.images * region.height * region.width);
   Nest(load, job.tile.images * job.tile.rows, job.tile.columns);
   Nest(load, job.chunk.quads * job.chunk.rows, p.window.w.taps);
 }
 
 // LoadErrors.
-inline void LoadErrorsModel(Stage &load, const TileShape &shape, const Job &job) {
+inline void LoadErrorsModel(Stage &load, const strop_board &board, const Job &job) {
   Nest(load, job.tile.images * job.tile.rows, job.tile.columns);
-  EachWord(load, shape, uint64_t{Blocks(job.rows, kQuad)} * WordsOf(job.tile));
+  EachWord(load, board, Way::kRead, uint64_t{Blocks(job.rows, kQuad)} * WordsOf(job.tile));
 }
 
 // LoadTurnedFilters.
@@ -42,7 +32,7 @@ inline void LoadTurnedModel(Stage &load, const strop_board &board, const Pass &p
   for (uint32_t quad = 0; quad < row_quads; quad += at_once) {
     const uint32_t held = Smaller(at_once, row_quads - quad);
     Stage strips = {};
-    for (uint32_t k = 0; k < kQuad; ++k) Burst(strips, board, held * row_taps * kQuad);
+    for (uint32_t k = 0; k < kQuad; ++k) Burst(strips, board, Way::kRead, held * row_taps * kQuad);
     for (uint32_t i = 0; i < held; ++i) Loop(strips, taps);
     AddTimes(load, strips, part.quads);
   }
@@ -56,41 +46,41 @@ inline void LoadWeightsModel(Stage &load, const strop_board &board, const Pass &
     LoadTurnedModel(load, board, p, job, part, taps);
   } else {
     Stage row = {};
-    Burst(row, board, part.quads * taps * kQuad);
+    Burst(row, board, Way::kRead, part.quads * taps * kQuad);
     AddTimes(load, row, job.rows);
   }
 }
 
 // StoreMaps: one quad is requantized while the one before leaves.
-inline void StoreMapsModel(Stage &store, const TileShape &shape, const Pass &p, const Job &job) {
+inline void StoreMapsModel(Stage &store, const strop_board &board, const Pass &p, const Job &job) {
   const uint32_t count = WordsOf(job.tile);
   const bool dithered = p.store.mode == StoreMode::kDither;
   Nest(store, (dithered ? 2 : 1) * job.tile.images * job.tile.rows, job.tile.columns);
   Stage requantize = {};
   Stage write = {};
   if (dithered) Loop(requantize, kWordBytes);  // FindLanes
-  Loop(requantize, count, shape.word_cycles);
-  EachWord(write, shape, count);
+  Loop(requantize, count, WordCycles(board));
+  EachWord(write, board, Way::kWrite, count);
   const uint64_t quads = Blocks(job.rows, kQuad);
   const uint64_t slower = Later(requantize.cycles, write.cycles);
-  store.bytes += quads * write.bytes;
+  Move(store, Way::kWrite, quads * write.bytes);
   store.cycles += requantize.cycles + write.cycles + (quads - 1) * slower;
   store.waits += write.cycles == slower ? quads * write.waits : write.waits;
 }
 
 // StoreLogits.
-inline void StoreLogitsModel(Stage &store, const Pass &p, const Job &job) {
+inline void StoreLogitsModel(Stage &store, const strop_board &board, const Pass &p, const Job &job) {
   const uint32_t first = job.tile.first_n * kImages;
   const uint32_t count = Smaller(job.tile.images * kImages, p.batch - first);
   for (uint32_t row = 0; row < job.rows; ++row) {
     Single(store, 1);
     Loop(store, count);
-    BurstWords(store, count);
+    BurstWords(store, board, Way::kWrite, count);
   }
 }
 
 // StoreGradient.
-inline void StoreGradientModel(Stage &store, const Pass &p, const Job &job) {
+inline void StoreGradientModel(Stage &store, const strop_board &board, const Pass &p, const Job &job) {
   const uint32_t held = job.chunk.first_quad * (p.pixels ? 1 : kQuad);
   const uint32_t channels = job.chunk.quads * (p.pixels ? 1 : kQuad);
   const uint32_t part = job.chunk.rows * p.kernel_w;
@@ -106,7 +96,7 @@ inline void StoreGradientModel(Stage &store, const Pass &p, const Job &job) {
       Nest(store, job.chunk.quads, job.taps, kQuad);
     }
     Stage burst = {};
-    BurstWords(burst, whole ? (end - first) * part : part);
+    BurstWords(burst, board, Way::kWrite, whole ? (end - first) * part : part);
     AddTimes(store, burst, whole ? 1 : end - first);
   }
 }
@@ -122,26 +112,6 @@ inline uint64_t ArrayCycles(const TileShape &shape, const Pass &p, const Job &jo
   return uint64_t{WordsOf(job.tile)} * Blocks(job.rows, shape.mac_rows) * DepthOf(p, job);
 }
 
-// When each process is done with the job before and the one before that: an array between two processes is doubled.
-struct Overlap {
-  uint64_t loaded[2];
-  uint64_t multiplied[2];
-  uint64_t stored[2];
-};
-
-inline void Advance(uint64_t done[2], uint64_t end) {
-  done[1] = done[0];
-  done[0] = end;
-}
-
-inline void Meet(Overlap &o, uint64_t load, uint64_t multiply, uint64_t store) {
-  const uint64_t loaded = Later(o.loaded[0], o.multiplied[1]) + load;
-  const uint64_t multiplied = Later(Later(loaded, o.multiplied[0]), o.stored[1]) + multiply;
-  Advance(o.stored, Later(multiplied, o.stored[0]) + store);
-  Advance(o.loaded, loaded);
-  Advance(o.multiplied, multiplied);
-}
-
 // MacPass.
 inline void MacPassModel(Cost &cost, const TileShape &shape, const strop_board &board, const Pass &p) {
   const uint32_t jobs = JobsOf(shape, p);
@@ -153,10 +123,9 @@ inline void MacPassModel(Cost &cost, const TileShape &shape, const strop_board &
     Stage load = {};
     Stage compute = {};
     Stage store = {};
-    Work(load, 4 * kDivision);  // JobAt: the longest chain of divisions
-    LoadPlanesModel(load, shape, p, job);
+    LoadPlanesModel(load, board, p, job);
     if (p.mode == MacMode::kWeightGradient) {
-      LoadErrorsModel(load, shape, job);
+      LoadErrorsModel(load, board, job);
     } else {
       const uint32_t wanted = p.tiling.resident ? index / ChunksOf(p.tiling) / TilesOf(p.tiling) : index;
       if (wanted != weights_held) LoadWeightsModel(compute, board, p, job);
@@ -167,17 +136,14 @@ inline void MacPassModel(Cost &cost, const TileShape &shape, const strop_board &
     cost.array_cycles += turns;
     if (job.last) {
       if (p.mode == MacMode::kWeightGradient) {
-        StoreGradientModel(store, p, job);
+        StoreGradientModel(store, board, p, job);
       } else if (p.store.mode == StoreMode::kLogits) {
-        StoreLogitsModel(store, p, job);
+        StoreLogitsModel(store, board, p, job);
       } else {
-        StoreMapsModel(store, shape, p, job);
+        StoreMapsModel(store, board, p, job);
       }
     }
-    Meet(overlap, load.cycles, compute.cycles, store.cycles);
-    Add(cost.load, load);
-    Add(cost.compute, compute);
-    Add(cost.store, store);
+    Meet(overlap, cost, 4, load, compute, store);  // JobAt and TileAt: four divisions
   }
   cost.cycles += overlap.stored[0];
 }

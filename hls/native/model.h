@@ -25,18 +25,19 @@ typedef struct strop_board {
 
 /* One of the processes that a command consists of. */
 typedef struct strop_stage {
-  uint64_t bytes;  /* to or from DRAM */
-  uint64_t cycles; /* busy */
-  uint64_t waits;  /* those of them in which it waits for the first data of a burst, or for a response */
+  uint64_t bytes;   /* to and from DRAM */
+  uint64_t written; /* those of them that go to DRAM */
+  uint64_t cycles;  /* busy */
+  uint64_t waits;   /* those of them in which it waits for the first data of a burst, or for a response */
 } strop_stage;
 
 typedef struct strop_cost {
   uint64_t macs;         /* multiply-adds of the operation, by its shapes */
   uint64_t array_cycles; /* in which the MAC array works */
   strop_stage load;
-  strop_stage compute; /* bytes: weights */
+  strop_stage compute; /* bytes: weights, and what a quad of channels needs */
   strop_stage store;
-  strop_stage words;    /* single words: exponents, statistics, shifts; bytes are not counted */
+  strop_stage words;    /* between passes: the command, statistics, exponents; bytes of single words are not counted */
   uint64_t dram_cycles; /* least, for all bytes, by what the memory controller gives */
   uint64_t cycles;      /* of the whole command */
 } strop_cost;

@@ -53,9 +53,14 @@ bool ModelAgrees(const golden::Golden &run, golden::Arena &arena, const char *pa
     }
     counted = {};
     Start(run, arena, at, 1, 1);
-    const uint64_t bytes = cost.load.bytes + cost.compute.bytes + cost.store.bytes;
+    uint64_t bytes = 0;
+    uint64_t written = 0;
+    for (const strop_stage &stage : {cost.load, cost.compute, cost.store, cost.words}) {
+      bytes += stage.bytes;
+      written += stage.written;
+    }
     agree &= Agrees(path, i, "bytes", bytes, counted.read + counted.wrote);
-    agree &= Agrees(path, i, "bytes written", cost.store.bytes, counted.wrote);
+    agree &= Agrees(path, i, "bytes written", written, counted.wrote);
     agree &= Agrees(path, i, "turns of the MAC array", cost.array_cycles, counted.array);
   }
   return agree;

@@ -1,10 +1,9 @@
-// The operations that only move or add maps: layout.hpp and residual.hpp.
-#ifndef STROP_MODEL_MAP_MODEL_HPP
-#define STROP_MODEL_MAP_MODEL_HPP
+// Operations that lay images and maps out: layout.hpp.
+#ifndef STROP_MODEL_LAYOUT_MODEL_HPP
+#define STROP_MODEL_LAYOUT_MODEL_HPP
 
 #include "../layout.hpp"
-#include "../residual.hpp"
-#include "streams.hpp"
+#include "cost.hpp"
 
 namespace strop {
 namespace model {
@@ -36,7 +35,7 @@ inline void InputModel(Cost &cost, const TileShape &, const strop_board &board, 
           const uint32_t count = Smaller(kStretch, plan.width - begin);
           for (uint32_t j = 0; j < present; ++j) LoadPixelsModel(cost, c, plan, group, y, begin);
           Loop(cost.compute, count, WordCycles(board));
-          Burst(cost.store, board, count * kWordBytes);
+          Burst(cost.store, board, Way::kWrite, count * kWordBytes);
         }
       }
     }
@@ -52,31 +51,15 @@ inline void FlattenModel(Cost &cost, const TileShape &, const strop_board &board
   const bool back = c.opcode == STROP_OP_UNFLATTEN;
   const MapShape target = back ? map : ShapeOf(features, c.batch, 1);
   Cost word = {};
-  Scattered(word.load, kImages, 1);
+  Scattered(word.load, Way::kRead, kImages, 1);
   AddTimes(cost.load, word.load, uint64_t{target.words} * target.channels);
-  Burst(word.store, board, kWordBytes);
+  Burst(word.store, board, Way::kWrite, kWordBytes);
   AddTimes(cost.store, word.store, WordsOf(target));
   Single(cost.words, 2);
-  InTurn(cost);
-}
-
-// ADD_FORWARD, ADD_BACKWARD, ADD_GRADIENT: two maps to one.
-inline void AddModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
-  const bool dithered = c.opcode == STROP_OP_ADD_GRADIENT;
-  ForSpans(OutputShape(c), shape.row_words, [&](uint32_t words, uint64_t times) {
-    Cost span = {};
-    Burst(span.load, board, words * kWordBytes);
-    Burst(span.load, board, words * kWordBytes);
-    if (dithered) Loop(span.compute, kWordBytes);  // FindDither
-    Loop(span.compute, words, WordCycles(board));
-    Burst(span.store, board, words * kWordBytes);
-    AddTimes(cost, span, times);
-  });
-  Single(cost.words, dithered ? kDitherWords + 3 : 3);
   InTurn(cost);
 }
 
 }  // namespace model
 }  // namespace strop
 
-#endif  // STROP_MODEL_MAP_MODEL_HPP
+#endif  // STROP_MODEL_LAYOUT_MODEL_HPP

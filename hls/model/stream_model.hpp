@@ -1,0 +1,119 @@
+// The streaming passes, step by step as stream_pass.hpp runs them: rows come in through three ports, are worked on, and leave.
+#ifndef STROP_MODEL_STREAM_MODEL_HPP
+#define STROP_MODEL_STREAM_MODEL_HPP
+
+#include "../stream_pass.hpp"
+#include "cost.hpp"
+
+namespace strop {
+namespace model {
+
+// Words of `count` per-channel values or more, for each channel of a quad.
+inline void QuadBurst(Stage &stage, const strop_board &board, Way way, const MapShape &shape, uint32_t quad,
+                      uint32_t times = 1, uint32_t values = 1) {
+  Stage burst = {};
+  BurstWords(burst, board, way, ChannelsIn(shape, quad) * values);
+  AddTimes(stage, burst, times);
+}
+
+// OpenQuad.
+inline void OpenQuadModel(Stage &work, const strop_board &board, const strop_command &c, const StreamPass &pass,
+                          uint32_t quad) {
+  const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
+  const bool gradient = pass.kind == StreamKind::kGradient || pass.kind == StreamKind::kGradientLargest;
+  if (pass.kind == StreamKind::kDeviation) {
+    QuadBurst(work, board, Way::kRead, pass.shape, quad);
+    Work(work, kQuad * kLongDivision);
+  }
+  if (pass.kind == StreamKind::kNormalize || gradient) {
+    QuadBurst(work, board, Way::kRead, pass.shape, quad, 1, kStatisticWords);
+    QuadBurst(work, board, Way::kRead, pass.shape, quad, gradient ? (fixed ? 0 : 2) : 1);
+  }
+  if (gradient) Work(work, kQuad * 3 * kLongDivision);
+  if (IsDithered(pass.kind)) Loop(work, kWordBytes);  // FindDither
+}
+
+// CloseQuad.
+inline void CloseQuadModel(Stage &work, const strop_board &board, const StreamPass &pass, uint32_t quad) {
+  uint32_t sums = 0;
+  if (pass.kind == StreamKind::kSum || pass.kind == StreamKind::kBiasGradient) sums = 1;
+  if (pass.kind == StreamKind::kGradientSums) sums = 2;
+  if (pass.kind == StreamKind::kDeviation) sums = 3;
+  QuadBurst(work, board, Way::kWrite, pass.shape, quad, sums);
+}
+
+// MaxOverRows: each row of a port, tap by tap.
+inline void MaxOverRowsModel(Stage &work, const strop_board &board, const strop_command &c, const Part &part,
+                             const Rows &rows) {
+  Stage row = {};
+  for (uint32_t s = 0; s < c.kernel_w; ++s) {
+    const AxisRange inside = WindowsInside(s, c.stride_w, c.pad_left, c.width_in, part.end);
+    const uint32_t first = Larger(inside.first, part.begin);
+    if (first < inside.last) Loop(row, inside.last - first, WordCycles(board));
+  }
+  AddTimes(work, row, rows.rows);
+}
+
+// WorkOnStep.
+inline void WorkOnStepModel(Stage &work, const strop_board &board, const strop_command &c, const StreamPass &pass,
+                            const Step &step) {
+  const uint32_t words = step.part.end - step.part.begin;
+  switch (pass.kind) {
+    case StreamKind::kMaxPool:
+      Loop(work, step.target.words);
+      MaxOverRowsModel(work, board, c, step.part, step.a);
+      MaxOverRowsModel(work, board, c, step.part, step.b);
+      MaxOverRowsModel(work, board, c, step.part, step.d);
+      break;
+    case StreamKind::kMaxPoolGradient:
+      Loop(work, words, 2 * WordCycles(board));  // four words a window, two at once
+      break;
+    case StreamKind::kAverage:
+      Loop(work, kWordBytes);
+      Loop(work, words, WordCycles(board));
+      if (step.part.end == pass.shape.map) Loop(work, kWordBytes + kLongDivision);  // divisions follow each other
+      break;
+    case StreamKind::kAverageGradient:
+      Loop(work, kWordBytes);  // FindDither
+      Loop(work, kWordBytes);
+      Loop(work, words, WordCycles(board));
+      break;
+    default:
+      if (step.span.opens) OpenQuadModel(work, board, c, pass, step.span.quad);
+      Loop(work, step.span.count, WordCycles(board));
+      if (step.span.closes) CloseQuadModel(work, board, pass, step.span.quad);
+  }
+}
+
+inline uint64_t WordsIn(const Rows &rows) { return uint64_t{rows.rows} * rows.words; }
+
+// StreamShare.
+inline void StreamModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c,
+                        StreamPass pass) {
+  pass.shape.step = shape.row_words;
+  const Division division = DivisionOf(c, pass);
+  const uint32_t steps = division.items * division.steps;
+  Overlap overlap = {};
+  for (uint32_t index = 0; index < steps; ++index) {
+    const Step step = StepAt(c, pass, index, 0, steps);
+    Stage load = {};
+    Stage work = {};
+    Stage store = {};
+    for (const Rows &rows : {step.a, step.b, step.d}) {  // side by side
+      Stage port = {};
+      EachWord(port, board, Way::kRead, WordsIn(rows));
+      Move(load, Way::kRead, port.bytes);
+      load.cycles = Later(load.cycles, port.cycles);
+      load.waits = Later(load.waits, port.waits);
+    }
+    WorkOnStepModel(work, board, c, pass, step);
+    EachWord(store, board, Way::kWrite, WordsIn(step.target));
+    Meet(overlap, cost, 3, load, work, store);  // LineAt: three divisions
+  }
+  cost.cycles += overlap.stored[0];
+}
+
+}  // namespace model
+}  // namespace strop
+
+#endif  // STROP_MODEL_STREAM_MODEL_HPP
