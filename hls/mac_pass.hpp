@@ -47,8 +47,8 @@ inline void MultiplyJob(Lane &lane, const int8_t *filters, const Pass &p, const 
     }
   }
   STROP_LEAF(lane, MacTile)
-  (p.mode, lane.tiles.weights, depth.first_group, operands, job.rows, WordsOf(job.tile), depth.groups, !first, last,
-   lane.tiles.accumulator, finished);
+  (p.mode, lane.tiles.weights, depth.first_group, operands, PaddedRows(job.rows), WordsOf(job.tile), depth.groups,
+   !first, last, lane.tiles.accumulator, finished);
 }
 
 // Third process.

@@ -69,6 +69,12 @@ inline uint32_t Reach(const Axis &axis, uint32_t count, uint32_t taps) {
   return (count - 1) * axis.stride + (taps > 0 ? (taps - 1) * axis.tap_step : 0) + 1;
 }
 
+// The most windows along an axis that reach over at most `words` source words; 0 where one reaches further.
+inline uint32_t WindowsWithin(const Axis &axis, uint32_t words, uint32_t taps) {
+  const uint32_t one = Reach(axis, 1, taps);
+  return words < one ? 0 : (words - one) / axis.stride + 1;
+}
+
 // How windows are cut: a tile is `images` x `rows` x `columns` of them; a chunk of its depth is `quads` source quads with all
 // their taps, or one quad and `tap_rows` rows of them.
 struct Tiling {
@@ -94,13 +100,15 @@ PlanTiling_Columns:
   for (uint32_t columns = 1; columns <= shape.tile_words; ++columns) {
 #pragma HLS LOOP_TRIPCOUNT min = 16 max = 32
     if (columns > window.w.count) break;
-    const uint32_t rows = Smaller(window.h.count, shape.tile_words / columns);
-    const bool whole = rows == window.h.count && columns == window.w.count;
-    const uint32_t images = whole ? Smaller(window.image_groups, shape.tile_words / (rows * columns)) : 1;
-    const uint32_t height = Reach(window.h, rows, best.tap_rows);
     const uint32_t width = Reach(window.w, columns, window.w.taps);
+    const uint32_t on_chip = WindowsWithin(window.h, shape.plane_words / width, best.tap_rows);
+    if (on_chip == 0) continue;  // one column of windows always fits
+    const uint32_t rows = Smaller(Smaller(window.h.count, shape.tile_words / columns), on_chip);
+    const uint32_t height = Reach(window.h, rows, best.tap_rows);
+    const bool whole = rows == window.h.count && columns == window.w.count;
+    const uint32_t most_images = Smaller(shape.tile_words / (rows * columns), shape.plane_words / (height * width));
+    const uint32_t images = whole ? Smaller(window.image_groups, most_images) : 1;
     const uint32_t region = images * height * width;
-    if (region > shape.plane_words) continue;
     const uint32_t tiles_n = Blocks(window.image_groups, images);
     const uint32_t tiles_h = Blocks(window.h.count, rows);
     const uint32_t tiles_w = Blocks(window.w.count, columns);

@@ -109,7 +109,7 @@ inline uint32_t DepthOf(const Pass &p, const Job &job) {
 
 // MacTile's turns.
 inline uint64_t ArrayCycles(const TileShape &shape, const Pass &p, const Job &job) {
-  return uint64_t{WordsOf(job.tile)} * Blocks(job.rows, shape.mac_rows) * DepthOf(p, job);
+  return uint64_t{WordsOf(job.tile)} * Blocks(Blocks(job.rows, kQuad) * kQuad, shape.mac_rows) * DepthOf(p, job);
 }
 
 // MacPass.

@@ -164,6 +164,7 @@ LAYERS = {
     "last group alone": square(18, 24, 6, 9, 3, groups=3),  # two groups of eight channels are merged, the third is left
     "largest filter": square(2, 3, 5, 31, 15, stride=4, pad=7),
     "one pixel": square(1, 1, 1, 1, 1),
+    "largest map of a Linear": {**square(304, 2, 3, 15, 15), "flags": C.FLAG_FLAT},  # 19 groups exceed what is on chip
     "wide fc": square(19, 2049, 33, 1, 1),
     "dither wraps": square(70, 2, 3, 31, 1),  # more than 65536 elements a channel
 }
