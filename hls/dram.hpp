@@ -73,6 +73,7 @@ BurstWrite_Rest:
 
 // 16 values of 32 bits, as wide as a word of a map.
 constexpr uint32_t kWordValues = STROP_WORD_BYTES / 4;
+constexpr uint32_t kPortValues = kPortBytes / 4;
 
 inline void CopyValues(int32_t *target, const int32_t *source) {
 CopyValues_Value:

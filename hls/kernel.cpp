@@ -42,7 +42,8 @@ STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=return)
 #pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.strip type = cyclic factor = 4 dim = 2
 #pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = cyclic factor = kMacRows dim = 1
 #pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = complete dim = 3
-#pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.row type = cyclic factor = strop::kPortBytes dim = 2
+#pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.row type = cyclic factor = strop::kPortBytes
+#pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.wide type = cyclic factor = strop::kPortValues
   *version = (STROP_CONTRACT_VERSION << 16) | STROP_NUMERICS_VERSION;
   strop::PrepareSingleLane(machine);
   const strop::StartRegisters start = {program, commands, steps, slots, slot_stride, slot_count, first_slot, report};

@@ -36,11 +36,14 @@ FillImages_Image:
   }
 }
 
-// The pixels of a stretch of row `y`, of one channel in 16 images, into on-chip row `row`. Where there is no pixel the frame is black
+// A stretch of a row of 16 images, of each channel of a quad.
+using PixelRows = int8_t[kQuad][kRow];
+
+// The pixels of a stretch of row `y`, of one channel in 16 images, into `rows`. Where there is no pixel the frame is black
 // (1.2), and 0 outside it.
 inline void LoadPixels(Lane &lane, const int8_t *dram, const strop_command &c, const InputPlan &plan, uint32_t channel,
-                       uint32_t group, uint32_t y, uint32_t begin, bool fresh, uint32_t row) {
-  int8_t *rows = lane.tiles.row[row];
+                       uint32_t group, uint32_t y, uint32_t begin, bool fresh, int8_t *rows) {
+  (void)lane;
   const uint32_t images = Smaller(kImages, c.batch - group * kImages);
   const uint32_t left = plan.frame + c.pad_left;
   const Stretch picture = StretchOf(left, left + c.width_in, begin);
@@ -63,7 +66,7 @@ inline void LoadPixels(Lane &lane, const int8_t *dram, const strop_command &c, c
 
 // One row of words of plane `plane`, stretch by stretch. `fresh`: the rows on chip do not hold this plane's frame yet.
 inline void InputLine(Lane &lane, int8_t *dram, const strop_command &c, const InputPlan &plan, uint32_t plane,
-                      uint32_t group, uint32_t y, bool fresh) {
+                      uint32_t group, uint32_t y, bool fresh, PixelRows rows) {
   const uint32_t line = c.target + plane * c.target_plane + (group * c.height_out + y) * plan.width * kWordBytes;
 InputLine_Stretch:
   for (uint32_t begin = 0; begin < plan.width; begin += kStretch) {
@@ -72,20 +75,20 @@ InputLine_Stretch:
     const bool renew = fresh || plan.width > kStretch;
     STROP_WRITE_ROW(out, lane.tiles.operands.planes, dram, line + begin * kWordBytes);
     if (plan.pixels) {
-      LoadPixels(lane, dram, c, plan, plane, group, y, begin, renew, 0);
-      STROP_LEAF(lane, InterleavePixels)(lane.tiles.row[0], out, count);
+      LoadPixels(lane, dram, c, plan, plane, group, y, begin, renew, rows[0]);
+      STROP_LEAF(lane, InterleavePixels)(rows[0], out, count);
     } else {
     InputLine_Channel:
       for (uint32_t j = 0; j < kQuad; ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 4 max = 4
         const uint32_t channel = plane * kQuad + j;
         if (channel < c.channels_in) {
-          LoadPixels(lane, dram, c, plan, channel, group, y, begin, renew, j);
+          LoadPixels(lane, dram, c, plan, channel, group, y, begin, renew, rows[j]);
         } else if (fresh) {
-          FillImages(lane.tiles.row[j], kImages, {0, kPixelRow}, 0);
+          FillImages(rows[j], kImages, {0, kPixelRow}, 0);
         }
       }
-      STROP_LEAF(lane, InterleaveChannels)(lane.tiles.row, out, count);
+      STROP_LEAF(lane, InterleaveChannels)(rows, out, count);
     }
     STROP_FLUSH_ROW(out, dram, line + begin * kWordBytes, count * kWordBytes);
   }
@@ -94,6 +97,7 @@ InputLine_Stretch:
 inline void InputShare(Lane &lane, int8_t *dram, const strop_command &c) {
   const InputPlan plan = PlanInput(c);
   const uint32_t lines = plan.planes * plan.groups * c.height_out;
+  alignas(64) PixelRows rows;
   const uint32_t begin = lane.First(lines);
   const uint32_t last = lane.Last(lines);
 Input_Line:
@@ -101,7 +105,7 @@ Input_Line:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
     const uint32_t y = index % c.height_out;
     const uint32_t group = index / c.height_out % plan.groups;
-    InputLine(lane, dram, c, plan, index / c.height_out / plan.groups, group, y, y == 0 || index == begin);
+    InputLine(lane, dram, c, plan, index / c.height_out / plan.groups, group, y, y == 0 || index == begin, rows);
   }
 }
 inline uint32_t Input(Machine &machine, const int8_t *maps, int8_t *dram, int32_t *words, const strop_command &c) {
@@ -139,7 +143,7 @@ Flatten_Word:
     const uint32_t group = at % target.words / target.map;
     const uint32_t position = at % target.map;
     const uint32_t to = c.target + quad * c.target_plane + at % target.words * kWordBytes;
-    STROP_WRITE_ROW(out, lane.tiles.row[0], dram, to);
+    STROP_WRITE_ROW(out, lane.tiles.row, dram, to);
   Flatten_Channel:
     for (uint32_t j = 0; j < kQuad; ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 4 max = 4

@@ -115,9 +115,9 @@ StoreLogits_Row:
     for (uint32_t i = 0; i < count; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 512
 #pragma HLS PIPELINE II = 1
-      lane.tiles.wide[0][i] = Sat32(finished[row][i / kImages][i % kImages] + bias);
+      lane.tiles.wide[i] = Sat32(finished[row][i / kImages][i % kImages] + bias);
     }
-    BurstWriteWords(words, p.target + channel * p.target_plane + 4 * first, lane.tiles.wide[0], count);
+    BurstWriteWords(words, p.target + channel * p.target_plane + 4 * first, lane.tiles.wide, count);
   }
 }
 
@@ -140,7 +140,7 @@ inline void StoreGradient(Lane &lane, int32_t *words, const Pass &p, const Job &
   const uint32_t channels = job.chunk.quads * (p.pixels ? 1 : kQuad);
   const uint32_t taps = p.kernel_h * p.kernel_w;
   const uint32_t part = job.chunk.rows * p.kernel_w;  // of a channel's taps
-  int32_t *sums = lane.tiles.wide[0];
+  int32_t *sums = lane.tiles.wide;
 StoreGradient_Row:
   for (uint32_t row = 0; row < job.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 128

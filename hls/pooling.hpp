@@ -28,7 +28,7 @@ ClearMapWords_Part:
   for (uint32_t at = begin; at < end; at += kRow / kWordBytes) {
 #pragma HLS LOOP_TRIPCOUNT min = 0 max = 16
     const uint32_t count = Smaller(kRow / kWordBytes, end - at);
-    STROP_WRITE_ROW(zero, lane.tiles.row[0], dram, row + at * kWordBytes);
+    STROP_WRITE_ROW(zero, lane.tiles.row, dram, row + at * kWordBytes);
     STROP_LEAF(lane, FillWords)(zero, count, 0);
     STROP_FLUSH_ROW(zero, dram, row + at * kWordBytes, count * kWordBytes);
   }
@@ -65,7 +65,7 @@ MaxPoolBackward_Position:
       }
     }
     const uint32_t at = target + (y * c.width_in + x) * kWordBytes;
-    STROP_WRITE_ROW(out, lane.tiles.row[0], dram, at);
+    STROP_WRITE_ROW(out, lane.tiles.row, dram, at);
   MaxPoolBackward_Saturate:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL

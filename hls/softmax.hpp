@@ -15,23 +15,25 @@ inline uint32_t LogitsAt(const strop_command &c, uint32_t k, uint32_t first) {
 // What the samples from `first` on need of all classes.
 inline void SoftmaxMeasure(Lane &lane, int32_t *words, const strop_command &c, uint32_t labels, uint32_t first,
                            uint32_t samples, int32_t shift, SoftmaxGroup &g) {
+  int32_t label[kImages];
+  BurstReadWords(label, words, labels + 4 * first, samples);
 SoftmaxMeasure_Sample:
   for (uint32_t n = 0; n < samples; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
 #pragma HLS PIPELINE II = 1
-    g.label[n] = static_cast<uint32_t>(ReadWord(words, labels + 4 * (first + n)));
+    g.label[n] = static_cast<uint32_t>(label[n]);
     g.sum[n] = 0;
   }
 SoftmaxMeasure_Largest:
   for (uint32_t k = 0; k < c.channels_out; ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 2 max = 4096
-    STROP_READ_VALUES(logits, lane.tiles.wide[0], words, LogitsAt(c, k, first), samples);
+    STROP_READ_VALUES(logits, lane.tiles.wide, words, LogitsAt(c, k, first), samples);
     STROP_LEAF(lane, SoftmaxLargest)(logits, samples, k, shift, g);
   }
 SoftmaxMeasure_Sum:
   for (uint32_t k = 0; k < c.channels_out; ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 2 max = 4096
-    STROP_READ_VALUES(logits, lane.tiles.wide[0], words, LogitsAt(c, k, first), samples);
+    STROP_READ_VALUES(logits, lane.tiles.wide, words, LogitsAt(c, k, first), samples);
     STROP_LEAF(lane, SoftmaxSum)(logits, samples, shift, g);
   }
 }
@@ -43,12 +45,12 @@ SoftmaxWords_Quad:
   for (uint32_t quad = 0; quad < CeilDivide(c.channels_out, kQuad); ++quad) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
     const uint32_t target = c.target + quad * c.target_plane + first * kQuad;
-    STROP_WRITE_ROW(word, lane.tiles.row[0], dram, target);
+    STROP_WRITE_ROW(word, lane.tiles.row, dram, target);
     STROP_LEAF(lane, FillWords)(word, 1, 0);
   SoftmaxWords_Class:
     for (uint32_t k = quad * kQuad; k < Smaller(quad * kQuad + kQuad, c.channels_out); ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
-      STROP_READ_VALUES(logits, lane.tiles.wide[0], words, LogitsAt(c, k, first), samples);
+      STROP_READ_VALUES(logits, lane.tiles.wide, words, LogitsAt(c, k, first), samples);
       STROP_LEAF(lane, SoftmaxError)(logits, samples, k, shift, g, dither + k * c.batch + first, word);
     }
     STROP_FLUSH_ROW(word, dram, target, kWordBytes);
@@ -64,19 +66,46 @@ inline int64_t SampleLoss(const SoftmaxGroup &g, uint32_t n, int32_t index) {
   return int64_t{g.largest[n] - index} * 4096 + kLn2 * (b - 15) + kLn[i] + (((kLn[i + 1] - kLn[i]) * t) >> 8);
 }
 
+// The first sample whose label is outside [0, K), or the batch.
+inline uint32_t FirstBadLabel(const int32_t *words, const strop_command &c, uint32_t labels) {
+  uint32_t bad = c.batch;
+FirstBadLabel_Group:
+  for (uint32_t first = 0; first < c.batch; first += kImages) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
+    const uint32_t samples = Smaller(kImages, c.batch - first);
+    int32_t label[kImages];
+    BurstReadWords(label, words, labels + 4 * first, samples);
+  FirstBadLabel_Sample:
+    for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+      if (static_cast<uint32_t>(label[n]) >= c.channels_out) bad = Smaller(bad, first + n);
+    }
+  }
+  return bad;
+}
+
+// The logit of each sample's own class: scattered words, asked for without waiting for each.
+inline void ReadLabelLogits(const int32_t *words, const strop_command &c, uint32_t first, uint32_t samples,
+                            const SoftmaxGroup &g, int32_t logits[kImages]) {
+ReadLabelLogits_Sample:
+  for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+    logits[n] = ReadWord(words, LogitsAt(c, g.label[n], first + n));
+  }
+}
+
 // A label outside [0, K) stops the command before it writes anything; `detail` then names the sample.
 inline uint32_t SoftmaxCrossEntropy(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c,
                                     uint32_t slot, uint32_t &detail) {
   Lane &lane = STROP_LANE(machine, 0);
   const bool train = (c.flags & STROP_FLAG_FIXED) == 0;
   const uint32_t labels = slot + c.labels;
-Softmax_Label:
-  for (uint32_t n = 0; n < c.batch; ++n) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-    if (static_cast<uint32_t>(ReadWord(words, labels + 4 * n)) >= c.channels_out) {
-      detail = n;
-      return STROP_STATUS_LABEL_RANGE;
-    }
+  const uint32_t bad = FirstBadLabel(words, c, labels);
+  if (bad < c.batch) {
+    detail = bad;
+    return STROP_STATUS_LABEL_RANGE;
   }
   const uint32_t dither = train ? NextDither(words, c.dither) : 0;
   const int32_t shift = ReadWord(words, c.source_exponent) - STROP_LOGIT_FRACTION;
@@ -89,11 +118,12 @@ Softmax_Group:
     const uint32_t samples = Smaller(kImages, c.batch - first);
     SoftmaxMeasure(lane, words, c, labels, first, samples, shift, g);
     if (train) SoftmaxWords(lane, dram, words, c, first, samples, shift, g, dither);
+    int32_t logits[kImages];
+    ReadLabelLogits(words, c, first, samples, g, logits);
   Softmax_Sample:
     for (uint32_t n = 0; n < samples; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
-      const int32_t logit = ReadWord(words, LogitsAt(c, g.label[n], first + n));
-      const int64_t index = Clamp(RoundShift(logit, shift), -32767, 32767);
+      const int64_t index = Clamp(RoundShift(logits[n], shift), -32767, 32767);
       loss += SampleLoss(g, n, static_cast<int32_t>(index));
       correct += g.answer[n] == g.label[n] ? 1 : 0;
     }

@@ -41,8 +41,8 @@ struct Tiles {
   alignas(64) WeightTile weights;
   alignas(64) int8_t strip[kQuad][kStrip];  // filters on their way into the weight tile
   alignas(64) AccumulatorTile accumulator;
-  alignas(64) int8_t row[4][kRow];
-  alignas(64) int32_t wide[3][kRow];
+  alignas(64) int8_t row[kRow];
+  alignas(64) int32_t wide[kRow];
 };
 
 enum class MacMode { kForward, kWeightGradient };
