@@ -8,40 +8,40 @@
 namespace strop {
 namespace model {
 
-// LoadPixels: 16 images' rows, each where it lies.
-inline void LoadPixelsModel(Cost &cost, const strop_command &c, const InputPlan &plan, uint32_t group, uint32_t y,
-                            uint32_t begin) {
-  const uint32_t images = Smaller(kImages, c.batch - group * kImages);
-  const uint32_t left = plan.frame + c.pad_left;
-  const Stretch picture = StretchOf(left, left + c.width_in, begin);
-  const uint32_t count = picture.last - picture.first;
-  if (y < c.pad_top || y >= c.pad_top + c.height_in) {
-    Loop(cost.compute, images * count);
-    return;
-  }
-  Stage image = {};
-  BurstBytes(image, count);
-  AddTimes(cost.load, image, images);
+// LoadStrip.
+inline void LoadStripModel(Stage &load, const strop_board &board, const strop_command &c, const InputStrip &s) {
+  const bool whole = s.width == c.width_in;
+  Stage burst = {};
+  Burst(burst, board, Way::kRead, whole ? s.height * s.width : s.width);
+  const uint32_t images = Smaller(kImages, c.batch - s.group * kImages);
+  AddTimes(load, burst, uint64_t{images} * (whole ? Smaller(s.height, 1) : s.height));
 }
 
-inline void InputModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
+// InputStrips: a strip comes in, then its rows are made, each while the one before leaves.
+inline void InputModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
   const InputPlan plan = PlanInput(c);
-  const uint32_t channels = plan.pixels ? 1 : kQuad;
-  for (uint32_t plane = 0; plane < plan.planes; ++plane) {
-    const uint32_t present = plan.pixels ? 1 : Smaller(kQuad, c.channels_in - plane * channels);
-    for (uint32_t group = 0; group < plan.groups; ++group) {
-      for (uint32_t y = 0; y < c.height_out; ++y) {
-        for (uint32_t begin = 0; begin < plan.width; begin += kStretch) {
-          const uint32_t count = Smaller(kStretch, plan.width - begin);
-          for (uint32_t j = 0; j < present; ++j) LoadPixelsModel(cost, c, plan, group, y, begin);
-          Loop(cost.compute, count, WordCycles(board));
-          Burst(cost.store, board, Way::kWrite, count * kWordBytes);
-        }
+  const uint32_t strips = plan.planes * plan.groups * StripsOfPlane(c, plan);
+  for (uint32_t index = 0; index < strips; ++index) {
+    const InputStrip s = StripAt(c, plan, index);
+    const uint32_t channels = plan.pixels ? 1 : Smaller(kQuad, c.channels_in - s.plane * kQuad);
+    const uint64_t before = cost.load.cycles;
+    Work(cost.load, 3 * kDivision);  // StripAt
+    for (uint32_t j = 0; j < channels; ++j) LoadStripModel(cost.load, board, c, s);
+    cost.cycles += cost.load.cycles - before;
+    Overlap overlap = {};
+    for (uint32_t row = 0; row < s.rows; ++row) {
+      for (uint32_t first = 0; first < s.words; first += shape.row_words) {
+        const uint32_t count = Smaller(shape.row_words, s.words - first);
+        Stage make = {};
+        Stage write = {};
+        Loop(make, count, WordCycles(board));
+        Burst(write, board, Way::kWrite, count * kWordBytes);
+        Meet(overlap, cost, 1, {}, make, write);
       }
     }
+    cost.cycles += overlap.stored[0];
   }
   Single(cost.words, 1);
-  InTurn(cost);
 }
 
 // FlattenShare: a word of the target from 64 bytes read one by one.

@@ -3,7 +3,7 @@
 #ifndef STROP_MODEL_RESOURCES_HPP
 #define STROP_MODEL_RESOURCES_HPP
 
-#include "../tiles.hpp"
+#include "../input_strips.hpp"
 #include "cost.hpp"
 
 namespace strop {
@@ -30,21 +30,6 @@ inline uint32_t MemoryLuts(uint32_t bits, uint32_t depth) { return Ceil(bits * C
 
 enum Kind { kBram, kUram, kLut };
 
-// Which memory holds the large arrays of a board: to be said by a directive of its build, since a pragma cannot depend on the board.
-struct Storage {
-  Kind planes;
-  Kind weights;
-  Kind finished;
-};
-
-constexpr Storage kStorage[kBoardCount] = {
-    {kBram, kBram, kBram},  // kNative
-    {kBram, kBram, kBram},  // kPynqZ2
-    {kBram, kBram, kBram},  // kUltra96V2
-    {kUram, kUram, kLut},   // kKv260
-    {kUram, kBram, kLut},   // kZcu104
-};
-
 struct Memories {
   uint32_t half_brams;
   uint32_t urams;
@@ -58,24 +43,29 @@ inline void AddMemory(Memories &m, Kind kind, uint32_t banks, uint32_t bits, uin
   if (kind == kLut) m.luts += banks * MemoryLuts(bits, depth);
 }
 
-inline Memories MemoriesOf(const TileShape &shape, const Storage &storage, const strop_board &board) {
+inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
   Memories m = {};
+  const bool wide = shape.mac_rows >= 8;                   // STROP_WIDE_ARRAY
   const uint32_t rows = shape.tile_rows / shape.mac_rows;  // of the tile, in a bank
   const uint32_t doubled = 2;                              // between processes
   const uint32_t sums = shape.mac_rows * kImages;
-  AddMemory(m, storage.planes, doubled, 8 * kWordBytes, shape.plane_words);
-  AddMemory(m, kBram, doubled * shape.mac_rows, 8 * kImages, rows * shape.tile_words);  // errors
-  AddMemory(m, storage.weights, shape.mac_rows, 8 * kQuad, rows * shape.tile_groups);
-  AddMemory(m, kBram, sums, 32, rows * shape.tile_words);  // partial sums
-  AddMemory(m, storage.finished, doubled * sums, 32, rows * shape.tile_words);
-  AddMemory(m, kBram, doubled, 8 * kWordBytes, shape.tile_words);  // results on their way out
-  AddMemory(m, kBram, 1, 8 * kWordBytes, 4 * shape.row_words);     // row
-  AddMemory(m, kBram, 1, 32, 3 * shape.row_words * kWordBytes);    // wide
-  AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);           // strip
-  AddMemory(m, kBram, doubled, 32, shape.tile_groups);             // group_offset
+  const uint32_t port = 8 * board.port_bytes;
+  AddMemory(m, wide ? kUram : kBram, doubled, 8 * kWordBytes, shape.plane_words);
+  AddMemory(m, kBram, doubled * shape.mac_rows, 8 * kImages, rows * shape.tile_words);      // errors
+  AddMemory(m, kBram, shape.mac_rows, 8 * kQuad, rows * shape.tile_groups);                 // weights
+  AddMemory(m, kBram, sums, 32, rows * shape.tile_words);                                   // partial sums
+  AddMemory(m, wide ? kLut : kBram, doubled * sums, 32, rows * shape.tile_words);           // finished sums
+  AddMemory(m, kLut, doubled, 8 * kWordBytes, shape.tile_words);                            // results on their way out
+  AddMemory(m, kBram, doubled * 4, port, shape.row_words * kWordBytes / board.port_bytes);  // a, b, d, y
+  AddMemory(m, kBram, kImages, 8 * kQuad, kStripBytes / kQuad);                             // pixels
+  AddMemory(m, kBram, doubled, port, shape.row_words * kWordBytes / board.port_bytes);      // words made of them
+  AddMemory(m, kBram, 1, port, 4 * kRow / board.port_bytes);                                // row
+  AddMemory(m, kBram, 1, 32, 3 * kRow);                                                     // wide
+  AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);                                    // strip
+  AddMemory(m, kBram, doubled, 32, shape.tile_groups);                                      // group_offset
   // What a port holds for bursts under way: as many as may be outstanding, of the longest burst's 16 beats (UG1399, m_axi).
   const uint32_t directions = 6;  // maps and filters are read, bytes and words are read and written
-  AddMemory(m, kBram, directions, 8 * board.port_bytes, kOutstanding * 16);
+  AddMemory(m, kBram, directions, port, kOutstanding * 16);
   return m;
 }
 
@@ -118,7 +108,7 @@ inline uint32_t LutsOf(const TileShape &shape) {
 
 inline strop_resources ResourcesOf(Board index) {
   const TileShape &shape = kTileShapes[index];
-  const Memories m = MemoriesOf(shape, kStorage[index], kBoards[index]);
+  const Memories m = MemoriesOf(shape, kBoards[index]);
   return {LutsOf(shape) + m.luts, DspsOf(shape), Ceil(m.half_brams, 2), m.urams};
 }
 
