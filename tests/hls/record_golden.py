@@ -17,7 +17,17 @@ from strop.host.models import initial_state
 from strop.host.order import epoch_order
 from strop.runtime.compiler import compile_inference, compile_training, compile_views
 from strop.runtime.contract import REPORT, SLOT, C, Registers
-from strop.runtime.graph import L1BN, Conv2d, Flatten, GlobalAveragePool, Linear, MaxPool2d, NetworkGraph, ReLU
+from strop.runtime.graph import (
+    L1BN,
+    Conv2d,
+    Flatten,
+    GlobalAveragePool,
+    Linear,
+    MaxPool2d,
+    NetworkGraph,
+    ReLU,
+    Residual,
+)
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
 from strop.runtime.planner import align
 from strop.runtime.program import ArenaBase, Program
@@ -51,6 +61,17 @@ STRIDED = NetworkGraph(
 )
 
 
+# sums of branches: a map itself, and one that a convolution brings to another size
+RESIDUAL = NetworkGraph(
+    "small-residual",
+    (2, 7, 8),
+    (
+        *(Conv2d(3, (3, 3), padding=(1, 1)), L1BN(), ReLU()),
+        *(Residual((Conv2d(3, (3, 3), padding=(1, 1)), L1BN())), ReLU()),
+        Residual((Conv2d(5, (3, 3), stride=(2, 2)), L1BN()), (Conv2d(5, (3, 3), stride=(2, 2)), L1BN())),
+        *(GlobalAveragePool(), Linear(3)),
+    ),
+)
 # a map too wide for a filter, which is flattened
 WIDE = NetworkGraph("small-wide", (1, 4, 18), (Conv2d(3, (3, 2), padding=(1, 1)), L1BN(), ReLU(), Flatten(), Linear(3)))
 
@@ -149,6 +170,7 @@ def main() -> None:
     record_network(LENET, 18, "conv2", seed=1)
     record_network(STRIDED, 10, "conv1", seed=2)
     record_network(WIDE, 7, "conv1", seed=3)
+    record_network(RESIDUAL, 6, "conv2", seed=4)
     for path in sorted(FOLDER.glob("*.bin")):
         print(f"{path.name}: {path.stat().st_size} bytes, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}")
 
