@@ -48,8 +48,9 @@ inline int32_t ShiftFor(uint32_t max_abs) {
   return bits > 7 ? bits - 7 : 0;
 }
 
-// r_i of NUMERICS 1.5; `offset` is off, already advanced by the index of element 0.
-inline uint32_t Dither(uint32_t offset, uint32_t index) { return ((offset + index) * STROP_DITHER_STEP) & 0xFFFFu; }
+// r_i of NUMERICS 1.5 is the lower 16 bits of the product of off + i. Products of parts of an index add up to the product of their
+// sum, so that loops multiply once a word of a map and not once a value.
+inline uint32_t DitherProduct(uint32_t index) { return index * STROP_DITHER_STEP; }
 
 // Next draw from the dither counter: returns off.
 inline uint32_t DrawDither(uint32_t &counter) {

@@ -55,7 +55,8 @@ inline void FindLanes(const Pass &p, const Place &place, uint32_t lanes[kWordByt
 FindLanes_Lane:
   for (uint32_t lane = 0; lane < kWordBytes; ++lane) {
 #pragma HLS PIPELINE II = 1
-    lanes[lane] = first + (place.quad * kQuad + lane % kQuad) * p.order.channel + lane / kQuad * p.order.image;
+    lanes[lane] =
+        DitherProduct(first + (place.quad * kQuad + lane % kQuad) * p.order.channel + lane / kQuad * p.order.image);
   }
 }
 

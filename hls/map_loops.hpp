@@ -11,7 +11,7 @@ static inline void FillWords(int8_t *target, uint32_t words, int8_t value) {
 FillWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   FillWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -25,7 +25,7 @@ static inline void MaxWords(const int8_t *source, uint32_t step, int8_t *target,
 MaxWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   MaxWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -42,7 +42,7 @@ static inline void MaxPoolBackward2x2(const int8_t *error, const int8_t *row0, c
 MaxPoolBackward2x2_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   MaxPoolBackward2x2_Byte:
     for (uint32_t i = 0; i < kWordBytes; ++i) {
 #pragma HLS UNROLL
@@ -103,7 +103,7 @@ static inline void SumPositions(const int8_t *x, uint32_t words, int32_t sum[kWo
 SumPositions_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   SumPositions_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -119,11 +119,12 @@ static inline void SpreadDithered(const int32_t value[kWordBytes], int8_t *targe
 SpreadDithered_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
+    const uint32_t index = DitherProduct(walk.index);
   SpreadDithered_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
-      const int32_t bits = DitherBits(dither.lane[b] + walk.index, shift);
+      const int32_t bits = DitherBits(dither.lane[b] + index, shift);
       target[w * kWordBytes + b] = Sat8((value[b] + bits) >> shift, -kMaxInt8);
     }
     NextWord(dither, walk);
@@ -144,7 +145,7 @@ static inline void AddWords(const int8_t *a, const int8_t *b, int8_t *target, ui
 AddWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   AddWords_Byte:
     for (uint32_t i = 0; i < kWordBytes; ++i) {
 #pragma HLS UNROLL
@@ -159,7 +160,7 @@ static inline void MaskWords(const int8_t *error, const int8_t *y, int8_t *targe
 MaskWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   MaskWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -176,12 +177,13 @@ static inline void AddDithered(const int8_t *coarse, const int8_t *fine, int8_t 
 AddDithered_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
+    const uint32_t index = DitherProduct(walk.index);
   AddDithered_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
       const uint32_t at = w * kWordBytes + b;
-      const int32_t bits = DitherBits(dither.lane[b] + walk.index, shift);
+      const int32_t bits = DitherBits(dither.lane[b] + index, shift);
       target[at] = Sat8(coarse[at] + ((fine[at] + bits) >> shift), -kMaxInt8);
     }
     NextWord(dither, walk);
@@ -209,7 +211,7 @@ static inline void InterleavePixels(const int8_t *rows, int8_t *target, uint32_t
 InterleavePixels_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 240
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   InterleavePixels_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -223,7 +225,7 @@ static inline void InterleaveChannels(const int8_t (*rows)[kRow], int8_t *target
 InterleaveChannels_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 240
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   InterleaveChannels_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL

@@ -86,7 +86,7 @@ inline void FindDither(const MapShape &shape, uint32_t quad, uint32_t off, QuadD
 FindDither_Lane:
   for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS PIPELINE II = 1
-    dither.lane[b] = off + ((quad * kQuad + b % kQuad) * shape.batch + b / kQuad) * shape.map;
+    dither.lane[b] = DitherProduct(off + ((quad * kQuad + b % kQuad) * shape.batch + b / kQuad) * shape.map);
   }
 }
 

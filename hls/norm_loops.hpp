@@ -6,13 +6,16 @@
 namespace strop {
 namespace STROP_LEAVES {
 
+// M is within +-(2^17 - 1) (1.3 step 6). Said like this the tool sees that one multiplier of a DSP takes it.
+static inline int32_t Signed18(int32_t m) { return static_cast<int32_t>(static_cast<uint32_t>(m) << 14) >> 14; }
+
 // The sum of each channel is added to `sum`.
 static inline void SumWords(const int8_t *x, uint32_t words, int32_t sum[kQuad]) {
   int32_t total[kQuad] = {0, 0, 0, 0};
 SumWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   SumWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -35,7 +38,7 @@ static inline void CountAbove(const int8_t *x, uint32_t words, const int32_t thr
 CountAbove_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   CountAbove_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -60,12 +63,13 @@ static inline void NormalizeWords(const int8_t *x, int8_t *y, uint32_t words, ui
 NormalizeWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   NormalizeWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
       const uint32_t j = b % kQuad;
-      const int32_t q = (x[w * kWordBytes + b] * norm.multiplier[j] + norm.constant[j]) >> STROP_SCALE_FRACTION;
+      const int32_t q =
+          (x[w * kWordBytes + b] * Signed18(norm.multiplier[j]) + norm.constant[j]) >> STROP_SCALE_FRACTION;
       y[w * kWordBytes + b] = b / kQuad < images ? Sat8(q, norm.low) : int8_t{0};
     }
   }
@@ -79,7 +83,7 @@ static inline void MaskedSums(const int8_t *error, const int8_t *y, const int8_t
 MaskedSums_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   MaskedSums_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -101,7 +105,7 @@ MaskedSums_Channel:
 static inline int32_t NormGradient(int8_t error, int8_t y, int32_t x, const QuadGradient &g, uint32_t j) {
   const int32_t above = x > g.threshold[j] ? 1 : 0;
   const int32_t below = x < g.threshold[j] + 1 - g.whole[j] ? 1 : 0;
-  return Masked(error, y, g.low) * g.multiplier[j] - g.mean[j] - (above - below) * g.slope[j];
+  return Masked(error, y, g.low) * Signed18(g.multiplier[j]) - g.mean[j] - (above - below) * g.slope[j];
 }
 
 // Largest magnitude of v in the first `images` images, for the site's first use.
@@ -111,7 +115,7 @@ static inline uint32_t NormGradientMaxAbs(const int8_t *error, const int8_t *y, 
 NormGradientMaxAbs_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   NormGradientMaxAbs_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -135,7 +139,8 @@ static inline void NormGradientWords(const int8_t *error, const int8_t *y, const
 NormGradientWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
+    const uint32_t index = DitherProduct(walk.index);
   NormGradientWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -143,7 +148,7 @@ NormGradientWords_Word:
       const int32_t v = b / kQuad < images ? NormGradient(error[at], y[at], x[at], gradient, b % kQuad) : 0;
       above += Magnitude(v) > bound.over ? 1 : 0;
       above_half += Magnitude(v) > bound.half ? 1 : 0;
-      target[at] = Sat8((v + DitherBits(dither.lane[b] + walk.index, shift)) >> shift, -kMaxInt8);
+      target[at] = Sat8((v + DitherBits(dither.lane[b] + index, shift)) >> shift, -kMaxInt8);
     }
     NextWord(dither, walk);
   }

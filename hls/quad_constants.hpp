@@ -49,7 +49,7 @@ struct SoftmaxGroup {
 constexpr uint32_t kPixelRow = kRow / kImages;  // bytes of one image in a row of 16 images' pixels
 
 // Dither of a map's elements (1.5): element index of the byte `b` of word `w` is lane[b] + w + (kImages - 1) * map * (w / map),
-// since a word is one position of 16 images. `lane` includes off.
+// since a word is one position of 16 images. `lane` includes off, and is a DitherProduct.
 struct QuadDither {
   uint32_t lane[kWordBytes];
   uint32_t map;  // H * W

@@ -30,8 +30,8 @@ static inline int32_t Masked(int8_t error, int8_t y, int32_t low) {
 }
 
 // What dsh adds before the shift: the dither's 16 bits at the height of the bits that the shift drops; 0 for shift 0.
-static inline int32_t DitherBits(uint32_t index, int32_t shift) {
-  const uint32_t r = Dither(0, index);
+static inline int32_t DitherBits(uint32_t product, int32_t shift) {
+  const uint32_t r = product & 0xFFFFu;
   return static_cast<int32_t>(shift <= 16 ? r >> (16 - shift) : r << (shift - 16));
 }
 
@@ -41,7 +41,7 @@ static inline uint32_t MaxAbsWords(const AccumulatorTile accumulator, uint32_t r
 MaxAbsWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   MaxAbsWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -62,7 +62,7 @@ static inline void RequantizeWords(const AccumulatorTile accumulator, uint32_t r
 RequantizeWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
   RequantizeWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
@@ -86,14 +86,15 @@ static inline void RequantizeDitheredWords(const AccumulatorTile accumulator, ui
 RequantizeDithered_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
-#pragma HLS PIPELINE II = 1
+#pragma HLS PIPELINE II = kWordCycles
+    const uint32_t position = DitherProduct(positions[w]);
   RequantizeDithered_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS UNROLL
       const int32_t v = accumulator[row + b % kQuad][w][b / kQuad];
       above += Magnitude(v) > bound.over ? 1 : 0;
       above_half += Magnitude(v) > bound.half ? 1 : 0;
-      const int32_t dither = DitherBits(lane_dither[b] + positions[w], shift);
+      const int32_t dither = DitherBits(lane_dither[b] + position, shift);
       target[w * kWordBytes + b] = Sat8((v + dither) >> shift, -kMaxInt8);
     }
   }

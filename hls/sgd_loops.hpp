@@ -8,15 +8,20 @@ namespace STROP_LEAVES {
 
 // rsh with its shift split beforehand, so that the loop has no branch.
 struct SplitShift {
-  int64_t factor;
+  int32_t left;
   int64_t rounding;
   int32_t right;
 };
 
 static inline SplitShift Split(int32_t shift) {
   const int32_t s = static_cast<int32_t>(Clamp(shift, -16, 62));
-  if (s <= 0) return {int64_t{1} << -s, 0, 0};
-  return {1, int64_t{1} << (s - 1), s};
+  if (s <= 0) return {-s, 0, 0};
+  return {0, int64_t{1} << (s - 1), s};
+}
+
+static inline int64_t Shifted(int64_t x, const SplitShift &shift) {
+  const int64_t left = static_cast<int64_t>(static_cast<uint64_t>(x) << shift.left);
+  return (left + shift.rounding) >> shift.right;
 }
 
 static inline int64_t Clip32(int64_t x) {
@@ -37,11 +42,11 @@ SgdRow_Value:
 #pragma HLS PIPELINE II = 1
     const int64_t w = master[i];
     const int64_t v = momentum[i];
-    const int64_t mean = (int64_t{gradient[i]} * constants.batch_mantissa * g.factor + g.rounding) >> g.right;
+    const int64_t mean = Shifted(int64_t{gradient[i]} * constants.batch_mantissa, g);
     const int64_t damping = (v * constants.momentum_decay + 128) >> 8;
-    const int64_t shrink = (w * constants.weight_decay_mantissa * decay.factor + decay.rounding) >> decay.right;
+    const int64_t shrink = Shifted(w * constants.weight_decay_mantissa, decay);
     const int64_t new_v = Clip32(v - damping + mean + shrink);
-    const int64_t step = (new_v * constants.learning_rate_mantissa * rate.factor + rate.rounding) >> rate.right;
+    const int64_t step = Shifted(new_v * constants.learning_rate_mantissa, rate);
     const int32_t new_w = static_cast<int32_t>(Clip32(w - step));
     momentum[i] = static_cast<int32_t>(new_v);
     master[i] = new_w;

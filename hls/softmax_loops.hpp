@@ -60,7 +60,7 @@ SoftmaxError_Sample:
     const int32_t p = static_cast<int32_t>(((e << 15) + (g.sum[n] >> 1)) / g.sum[n]);
     const int32_t difference = p - (k == g.label[n] ? 32768 : 0);
     const int32_t e15 = difference > 32767 ? 32767 : (difference < -32767 ? -32767 : difference);
-    word[n * kQuad + k % kQuad] = Sat8((e15 + DitherBits(off + n, 8)) >> 8, -kMaxInt8);
+    word[n * kQuad + k % kQuad] = Sat8((e15 + DitherBits(DitherProduct(off + n), 8)) >> 8, -kMaxInt8);
   }
 }
 

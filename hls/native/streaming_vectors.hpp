@@ -106,7 +106,7 @@ constexpr uint32_t kDitherHigh = static_cast<uint32_t>(STROP_DITHER_STEP)
 // The dither of each channel's lanes at position 0.
 inline void LoadDither(const uint32_t *lanes, U32 r[kParts][kQuad]) {
   alignas(kVectorBytes) uint32_t planar[kQuad][kImages];
-  for (uint32_t b = 0; b < kWordBytes; ++b) planar[b % kQuad][b / kQuad] = lanes[b] * kDitherHigh;
+  for (uint32_t b = 0; b < kWordBytes; ++b) planar[b % kQuad][b / kQuad] = lanes[b] << 16;
   for (uint32_t part = 0; part < kParts; ++part) {
     for (uint32_t j = 0; j < kQuad; ++j) r[part][j] = Load<U32>(planar[j] + part * kPartImages);
   }

@@ -28,7 +28,7 @@ inline void L2NormGradientWords(const int8_t *error, const int8_t *y, const int8
       const int32_t v = b / kQuad < images ? dy * g.multiplier[j] - x[at] * g.slope[j] - g.mean[j] : 0;
       over += Magnitude(v) > bound.over ? 1 : 0;
       half += Magnitude(v) > bound.half ? 1 : 0;
-      target[at] = Sat8((v + DitherBits(dither.lane[b] + walk.index, shift)) >> shift, -kMaxInt8);
+      target[at] = Sat8((v + DitherBits(dither.lane[b] + DitherProduct(walk.index), shift)) >> shift, -kMaxInt8);
     }
     NextWord(dither, walk);
   }
