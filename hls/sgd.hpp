@@ -16,7 +16,8 @@ struct SgdPart {
   bool last;
 };
 
-constexpr uint32_t kSgdValues = STROP_HARDWARE ? 1024 : STROP_MAX_REDUCTION;
+constexpr uint32_t kSgdValuesOnChip = 1024;
+constexpr uint32_t kSgdValues = STROP_HARDWARE ? kSgdValuesOnChip : STROP_MAX_REDUCTION;
 
 inline uint32_t SgdPartsOfRow(const strop_command &c) { return (c.columns + kSgdValues - 1) / kSgdValues; }
 

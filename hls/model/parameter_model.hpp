@@ -13,10 +13,10 @@ inline void SoftmaxModel(Cost &cost, const TileShape &, const strop_board &board
   const bool train = (c.flags & STROP_FLAG_FIXED) == 0;
   for (uint32_t first = 0; first < c.batch; first += kImages) {
     const uint32_t samples = Smaller(kImages, c.batch - first);
-    Cost one = {};  // a class of the group
-    BurstWords(one.load, board, Way::kRead, samples);
-    Loop(one.compute, samples);
-    AddTimes(cost, one, uint64_t{c.channels_out} * (train ? 3 : 2));
+    Cost row = {};  // labels, or the logits of a class
+    BurstWords(row.load, board, Way::kRead, samples);
+    Loop(row.compute, samples);
+    AddTimes(cost, row, 2 + uint64_t{c.channels_out} * (train ? 3 : 2));
     if (train) {
       Work(cost.compute, c.channels_out * kDivision);
       Cost word = {};
@@ -24,15 +24,19 @@ inline void SoftmaxModel(Cost &cost, const TileShape &, const strop_board &board
       Burst(word.store, board, Way::kWrite, kWordBytes);
       AddTimes(cost, word, CeilDivide(c.channels_out, kQuad));
     }
-    Single(cost.words, 2 * samples);  // labels; the logits at them
+    Stage logits = {};  // of the labels: single words, but not waited for one by one
+    Scattered(logits, Way::kRead, samples, 0);
+    Add(cost.words, logits);
+    Loop(cost.compute, samples);
   }
-  Single(cost.words, c.batch + (train ? kDitherWords + 6 : 5));
+  Single(cost.words, train ? kDitherWords + 6 : 5);
   InTurn(cost);
 }
 
 // MakeView: the int8 view from the masters.
-inline void ViewModel(Cost &cost, const strop_board &board, const strop_command &c) {
+inline void ViewModel(Cost &all, const strop_board &board, const strop_command &c) {
   const ViewLayout view = ViewLayoutOf(c);
+  Cost cost = {};
   if ((c.flags & STROP_FLAG_VIEW_PER_ROW) == 0) Single(cost.words, 2 * uint64_t{c.rows});
   Cost row = {};
   if (c.flags & STROP_FLAG_PIXELS) {
@@ -56,34 +60,53 @@ inline void ViewModel(Cost &cost, const strop_board &board, const strop_command 
     }
   }
   Single(cost.words, 2 * uint64_t{c.rows});
+  InTurn(cost);
+  AddTimes(all, cost, 1);
+  all.cycles += cost.cycles;
 }
 
-// SgdRows, or MeasureRows.
-inline void RowsModel(Cost &cost, const strop_board &board, const strop_command &c, uint32_t reads, uint32_t writes,
-                      uint32_t words) {
-  Cost row = {};
-  for (uint32_t at = 0; at < c.columns; at += kRow) {
-    const uint32_t count = Smaller(kRow, c.columns - at);
-    for (uint32_t i = 0; i < reads; ++i) BurstWords(row.load, board, Way::kRead, count);
-    Loop(row.compute, count);
-    for (uint32_t i = 0; i < writes; ++i) BurstWords(row.store, board, Way::kWrite, count);
+// SgdRows: part by part, while the next is read and the last is written.
+inline void SgdRowsModel(Cost &cost, const strop_board &board, const strop_command &c) {
+  Overlap overlap = {};
+  for (uint32_t row = 0; row < c.rows; ++row) {
+    for (uint32_t at = 0; at < c.columns; at += kSgdValuesOnChip) {
+      const uint32_t count = Smaller(kSgdValuesOnChip, c.columns - at);
+      Stage read = {};
+      Stage update = {};
+      Stage write = {};
+      for (uint32_t i = 0; i < 3; ++i) BurstWords(read, board, Way::kRead, count);
+      Single(read, 1);
+      Loop(update, CeilDivide(count, kWordValues), WordCycles(board));  // CopyPart
+      Loop(update, count);
+      for (uint32_t i = 0; i < 2; ++i) BurstWords(write, board, Way::kWrite, count);
+      if ((c.flags & STROP_FLAG_VIEW) && at + count == c.columns) Single(write, 1);
+      Meet(overlap, cost, 1, read, update, write);
+    }
   }
-  Single(row.words, words);
-  AddTimes(cost, row, c.rows);
+  cost.cycles += overlap.stored[0];
 }
 
 inline void SgdModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
-  const bool view = (c.flags & STROP_FLAG_VIEW) != 0;
-  RowsModel(cost, board, c, 3, 2, view ? 2 : 1);
+  SgdRowsModel(cost, board, c);
   Single(cost.words, 2);  // learning rate
-  if (view) ViewModel(cost, board, c);
-  InTurn(cost);
+  if (c.flags & STROP_FLAG_VIEW) ViewModel(cost, board, c);
 }
 
+// MeasureRows, and the view.
 inline void WeightViewModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
-  RowsModel(cost, board, c, 1, 0, 1);
+  Cost row = {};
+  for (uint32_t at = 0; at < c.columns; at += kRow) {
+    const uint32_t count = Smaller(kRow, c.columns - at);
+    BurstWords(row.load, board, Way::kRead, count);
+    Loop(row.compute, count);
+  }
+  Single(row.words, 1);
+  Cost rows = {};
+  AddTimes(rows, row, c.rows);
+  InTurn(rows);
+  AddTimes(cost, rows, 1);
+  cost.cycles += rows.cycles;
   ViewModel(cost, board, c);
-  InTurn(cost);
 }
 
 }  // namespace model

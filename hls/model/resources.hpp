@@ -4,6 +4,7 @@
 #define STROP_MODEL_RESOURCES_HPP
 
 #include "../input_strips.hpp"
+#include "../sgd.hpp"
 #include "cost.hpp"
 
 namespace strop {
@@ -59,8 +60,9 @@ inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
   AddMemory(m, kBram, doubled * 4, port, shape.row_words * kWordBytes / board.port_bytes);  // a, b, d, y
   AddMemory(m, kBram, kImages, 8 * kQuad, kStripBytes / kQuad);                             // pixels
   AddMemory(m, kBram, doubled, port, shape.row_words * kWordBytes / board.port_bytes);      // words made of them
-  AddMemory(m, kBram, 1, port, 4 * kRow / board.port_bytes);                                // row
-  AddMemory(m, kBram, 1, 32, 3 * kRow);                                                     // wide
+  AddMemory(m, kBram, doubled * 5, port, kSgdValuesOnChip * 4 / board.port_bytes);          // SGD
+  AddMemory(m, kBram, 1, port, kRow / board.port_bytes);                                    // row
+  AddMemory(m, kBram, 1, 32, kRow);                                                         // wide
   AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);                                    // strip
   AddMemory(m, kBram, doubled, 32, shape.tile_groups);                                      // group_offset
   // What a port holds for bursts under way: as many as may be outstanding, of the longest burst's 16 beats (UG1399, m_axi).
