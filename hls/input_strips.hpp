@@ -24,6 +24,7 @@ inline InputPlan PlanInput(const strop_command &c) {
 }
 
 constexpr uint32_t kStripBytes = STROP_MAX_SIDE;  // of one image; a quarter of it for each channel of a quad
+constexpr uint32_t kMadeWords = 32;               // of a row, made before they are written
 constexpr uint32_t kAhead = kQuad - 1;            // a pixel map's words look so many positions further
 
 // How a plane is cut: so many of its rows at once, or a part of one.
@@ -106,7 +107,7 @@ inline void MakeWords(const strop_command &c, const InputPlan &plan, const Input
   const uint32_t left = plan.frame + c.pad_left + s.x;
 MakeWords_Word:
   for (uint32_t w = 0; w < count; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
 #pragma HLS PIPELINE II = kWordCycles
   MakeWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -143,17 +144,17 @@ InputStrips_Strip:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
       LoadStrip(maps, c, s, plan.pixels ? s.plane : s.plane * kQuad + j, j * (kStripBytes / kQuad), pixels);
     }
-    const uint32_t parts = CeilDivide(s.words, kRowWords);
+    const uint32_t parts = CeilDivide(s.words, kMadeWords);
     const uint32_t map = c.target + s.plane * c.target_plane + s.group * c.height_out * plan.width * kWordBytes;
   InputStrips_Row:
     for (uint32_t i = 0; i < s.rows * parts; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
 #pragma HLS DATAFLOW
-      alignas(64) int8_t made[kStreamBytes];
+      alignas(64) int8_t made[kMadeWords * kWordBytes];
 #pragma HLS ARRAY_RESHAPE variable = made type = cyclic factor = kPortBytes
       const uint32_t row = s.row + i / parts;
-      const uint32_t first = s.word + i % parts * kRowWords;
-      const uint32_t count = Smaller(kRowWords, s.word + s.words - first);
+      const uint32_t first = s.word + i % parts * kMadeWords;
+      const uint32_t count = Smaller(kMadeWords, s.word + s.words - first);
       MakeWords(c, plan, s, row, first, count, pixels, made);
       BurstWrite(dram, map + (row * plan.width + first) * kWordBytes, made, count * kWordBytes);
     }

@@ -25,9 +25,9 @@ inline AxisRange WindowsOver(uint32_t at, uint32_t stride, uint32_t kernel, uint
 // Words [begin, end) of a row of the target become 0.
 inline void ClearMapWords(Lane &lane, int8_t *dram, uint32_t row, uint32_t begin, uint32_t end) {
 ClearMapWords_Part:
-  for (uint32_t at = begin; at < end; at += kRow / kWordBytes) {
+  for (uint32_t at = begin; at < end; at += kHeld / kWordBytes) {
 #pragma HLS LOOP_TRIPCOUNT min = 0 max = 16
-    const uint32_t count = Smaller(kRow / kWordBytes, end - at);
+    const uint32_t count = Smaller(kHeld / kWordBytes, end - at);
     STROP_WRITE_ROW(zero, lane.tiles.row, dram, row + at * kWordBytes);
     STROP_LEAF(lane, FillWords)(zero, count, 0);
     STROP_FLUSH_ROW(zero, dram, row + at * kWordBytes, count * kWordBytes);

@@ -16,7 +16,7 @@ struct SgdPart {
   bool last;
 };
 
-constexpr uint32_t kSgdValuesOnChip = 1024;
+constexpr uint32_t kSgdValuesOnChip = 512;
 constexpr uint32_t kSgdValues = STROP_HARDWARE ? kSgdValuesOnChip : STROP_MAX_REDUCTION;
 
 inline uint32_t SgdPartsOfRow(const strop_command &c) { return (c.columns + kSgdValues - 1) / kSgdValues; }
@@ -77,7 +77,7 @@ inline void CopyPart(const SgdPart &part, const SgdValues master, const SgdValue
                      SgdValues new_momentum) {
 CopyPart_Word:
   for (uint32_t i = 0; i < part.count; i += kWordValues) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
 #pragma HLS PIPELINE II = kWordCycles
     CopyValues(new_master + i, master + i);
     CopyValues(new_momentum + i, momentum + i);
@@ -116,6 +116,8 @@ SgdRows_Part:
 #pragma HLS ARRAY_RESHAPE variable = gradient type = cyclic factor = kPortValues
 #pragma HLS ARRAY_RESHAPE variable = new_master type = cyclic factor = kPortValues
 #pragma HLS ARRAY_RESHAPE variable = new_momentum type = cyclic factor = kPortValues
+#pragma HLS BIND_STORAGE variable = new_master type = ram_s2p impl = lutram
+#pragma HLS BIND_STORAGE variable = new_momentum type = ram_s2p impl = lutram
     const int32_t exponent = ReadPart(words, c, part, master, momentum, gradient);
     UpdateCopy(lane, part, constants, exponent, master, momentum, gradient, new_master, new_momentum, largest);
     WritePart(words, c, part, new_master, new_momentum, largest);
@@ -136,9 +138,9 @@ MeasureRows_Row:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
     uint32_t largest = 0;
   MeasureRows_Part:
-    for (uint32_t at = 0; at < c.columns; at += kRow) {
+    for (uint32_t at = 0; at < c.columns; at += kHeld) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 33
-      const uint32_t count = Smaller(kRow, c.columns - at);
+      const uint32_t count = Smaller(kHeld, c.columns - at);
       STROP_READ_VALUES(master, lane.tiles.wide, words, c.master + 4 * (row * c.columns + at), count);
       const uint32_t seen = STROP_LEAF(lane, MaxAbs)(master, count);
       largest = seen > largest ? seen : largest;
@@ -169,7 +171,7 @@ inline void ViewQuads(Lane &lane, int8_t *dram, int32_t *words, const strop_comm
 // w8 = sat(rsh(W, shift of the row)), laid out as view_layout.hpp says, and ew = fraction - shift.
 inline void ViewRows(Lane &lane, int8_t *dram, int32_t *words, const strop_command &c) {
   const ViewLayout view = ViewLayoutOf(c);
-  const uint32_t part = kRow / (view.taps * kQuad);
+  const uint32_t part = kHeld / (view.taps * kQuad);
   const uint32_t last = lane.Last(c.rows);
 ViewRows_Row:
   for (uint32_t row = lane.First(c.rows); row < last; ++row) {

@@ -15,10 +15,13 @@ constexpr uint32_t kTileGroups = kShape.tile_groups;
 constexpr uint32_t kPlaneWords = kShape.plane_words;
 constexpr uint32_t kRowWords = kShape.row_words;
 constexpr uint32_t kStreamBytes = kRowWords * kWordBytes;  // of one step of a streaming pass
-constexpr uint32_t kRow = 4096;                            // values that any other operation holds at once
+constexpr uint32_t kHeld = 1024;                           // values that any other operation holds at once
+constexpr uint32_t kRow = 4096;                            // pixels of 16 images, of INPUT in emulation
 constexpr uint32_t kStrip = 1024;                          // bytes of one output channel's filters
 
 static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kStrip, "a quad's taps must fit a strip");
+static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kHeld, "and the masters that a view is made of");
+static_assert(kTileWords * kImages <= kHeld, "a row of results must be held, as logits or as gradients");
 static_assert(kQuad * kImages == kWordBytes, "a word is one position of a quad in an image group");
 static_assert(kTileRows % kShape.mac_rows == 0 && kTileRows % kQuad == 0, "tile rows must be whole blocks and quads");
 
@@ -41,8 +44,8 @@ struct Tiles {
   alignas(64) WeightTile weights;
   alignas(64) int8_t strip[kQuad][kStrip];  // filters on their way into the weight tile
   alignas(64) AccumulatorTile accumulator;
-  alignas(64) int8_t row[kRow];
-  alignas(64) int32_t wide[kRow];
+  alignas(64) int8_t row[kHeld];
+  alignas(64) int32_t wide[kHeld];
 };
 
 enum class MacMode { kForward, kWeightGradient };

@@ -18,7 +18,7 @@ inline void LoadStripModel(Stage &load, const strop_board &board, const strop_co
 }
 
 // InputStrips: a strip comes in, then its rows are made, each while the one before leaves.
-inline void InputModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
+inline void InputModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
   const InputPlan plan = PlanInput(c);
   const uint32_t strips = plan.planes * plan.groups * StripsOfPlane(c, plan);
   for (uint32_t index = 0; index < strips; ++index) {
@@ -30,8 +30,8 @@ inline void InputModel(Cost &cost, const TileShape &shape, const strop_board &bo
     cost.cycles += cost.load.cycles - before;
     Overlap overlap = {};
     for (uint32_t row = 0; row < s.rows; ++row) {
-      for (uint32_t first = 0; first < s.words; first += shape.row_words) {
-        const uint32_t count = Smaller(shape.row_words, s.words - first);
+      for (uint32_t first = 0; first < s.words; first += kMadeWords) {
+        const uint32_t count = Smaller(kMadeWords, s.words - first);
         Stage make = {};
         Stage write = {};
         Loop(make, count, WordCycles(board));

@@ -45,7 +45,7 @@ inline void ViewModel(Cost &all, const strop_board &board, const strop_command &
     Burst(row.store, board, Way::kWrite, view.row_bytes);
     AddTimes(cost, row, c.rows);
   } else {
-    const uint32_t part = kRow / (view.taps * kQuad);
+    const uint32_t part = kHeld / (view.taps * kQuad);
     const uint32_t channels = c.channels_in / c.groups;
     for (uint32_t k = 0; k < c.rows; ++k) {
       const uint32_t own = k / (c.channels_out / c.groups) % view.merged * channels;
@@ -95,8 +95,8 @@ inline void SgdModel(Cost &cost, const TileShape &, const strop_board &board, co
 // MeasureRows, and the view.
 inline void WeightViewModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
   Cost row = {};
-  for (uint32_t at = 0; at < c.columns; at += kRow) {
-    const uint32_t count = Smaller(kRow, c.columns - at);
+  for (uint32_t at = 0; at < c.columns; at += kHeld) {
+    const uint32_t count = Smaller(kHeld, c.columns - at);
     BurstWords(row.load, board, Way::kRead, count);
     Loop(row.compute, count);
   }

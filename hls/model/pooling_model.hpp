@@ -18,8 +18,8 @@ inline void MaxPoolForwardModel(Cost &cost, const TileShape &shape, const strop_
 inline void ClearOutsideModel(Cost &cost, const strop_board &board, const strop_command &c, const MapShape &in) {
   Cost map = {};
   for (uint32_t row = 0; row < c.height_in; ++row) {
-    for (uint32_t at = row < 2 * c.height_out ? 2 * c.width_out : 0; at < c.width_in; at += kRow / kWordBytes) {
-      const uint32_t count = Smaller(kRow / kWordBytes, c.width_in - at);
+    for (uint32_t at = row < 2 * c.height_out ? 2 * c.width_out : 0; at < c.width_in; at += kHeld / kWordBytes) {
+      const uint32_t count = Smaller(kHeld / kWordBytes, c.width_in - at);
       Loop(map.compute, count);
       Burst(map.store, board, Way::kWrite, count * kWordBytes);
     }

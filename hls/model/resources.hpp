@@ -59,10 +59,11 @@ inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
   AddMemory(m, kLut, doubled, 8 * kWordBytes, shape.tile_words);                            // results on their way out
   AddMemory(m, kBram, doubled * 4, port, shape.row_words * kWordBytes / board.port_bytes);  // a, b, d, y
   AddMemory(m, kBram, kImages, 8 * kQuad, kStripBytes / kQuad);                             // pixels
-  AddMemory(m, kBram, doubled, port, shape.row_words * kWordBytes / board.port_bytes);      // words made of them
-  AddMemory(m, kBram, doubled * 5, port, kSgdValuesOnChip * 4 / board.port_bytes);          // SGD
-  AddMemory(m, kBram, 1, port, kRow / board.port_bytes);                                    // row
-  AddMemory(m, kBram, 1, 32, kRow);                                                         // wide
+  AddMemory(m, kBram, doubled, port, kMadeWords * kWordBytes / board.port_bytes);           // words made of them
+  AddMemory(m, kBram, doubled * 3, port, kSgdValuesOnChip * 4 / board.port_bytes);          // SGD: what is read
+  AddMemory(m, kLut, doubled * 2, port, kSgdValuesOnChip * 4 / board.port_bytes);           // and what it becomes
+  AddMemory(m, kBram, 1, port, kHeld / board.port_bytes);                                   // row
+  AddMemory(m, kBram, 1, port, kHeld * 4 / board.port_bytes);                               // wide
   AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);                                    // strip
   AddMemory(m, kBram, doubled, 32, shape.tile_groups);                                      // group_offset
   // What a port holds for bursts under way: as many as may be outstanding, of the longest burst's 16 beats (UG1399, m_axi).
