@@ -20,7 +20,7 @@ inline void SoftmaxModel(Cost &cost, const TileShape &, const strop_board &board
     if (train) {
       Work(cost.compute, c.channels_out * kDivision);
       Cost word = {};
-      Loop(word.compute, 1);
+      Loop(word.compute, 1, WordCycles(board));
       Burst(word.store, board, Way::kWrite, kWordBytes);
       AddTimes(cost, word, CeilDivide(c.channels_out, kQuad));
     }

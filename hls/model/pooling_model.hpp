@@ -20,7 +20,7 @@ inline void ClearOutsideModel(Cost &cost, const strop_board &board, const strop_
   for (uint32_t row = 0; row < c.height_in; ++row) {
     for (uint32_t at = row < 2 * c.height_out ? 2 * c.width_out : 0; at < c.width_in; at += kHeld / kWordBytes) {
       const uint32_t count = Smaller(kHeld / kWordBytes, c.width_in - at);
-      Loop(map.compute, count);
+      Loop(map.compute, count, WordCycles(board));
       Burst(map.store, board, Way::kWrite, count * kWordBytes);
     }
   }

@@ -76,20 +76,19 @@ inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
 
 // A DSP multiplies 25 x 18 bits (DSP48E1, UG479) or 27 x 18 (DSP48E2, UG579). Wider products take a DSP for each pair of parts.
 constexpr uint32_t kDsp8 = 1;        // int8 by int8
-constexpr uint32_t kDsp8By32 = 2;    // int8 by int32
-constexpr uint32_t kDsp16 = 1;       // the dither's step, 16 bits of the product
+constexpr uint32_t kDsp8By18 = 1;    // int8 by a multiplier of L1BN
+constexpr uint32_t kDsp16 = 1;       // the dither, of whose product 16 bits are used
 constexpr uint32_t kDsp32 = 3;       // the low 32 bits of int32 by int32
-constexpr uint32_t kDsp32By64 = 8;   // SGD
+constexpr uint32_t kDspWide = 4;     // 64 bits of int32 by int32
 constexpr uint32_t kAddressing = 8;  // loops that multiply to find an address, each with a multiplier of its own
 
 inline uint32_t DspsOf(const TileShape &shape) {
   const uint32_t lanes = kWordBytes / shape.word_cycles;  // of a loop over words
   const uint32_t array = shape.mac_rows * kWordBytes * kDsp8;
-  const uint32_t norm = lanes * (3 * kDsp8By32 + kDsp8);  // NormalizeWords, NormGradientMaxAbs and ..Words, MaskedSums
-  const uint32_t dither = lanes * 4 * kDsp16;             // of maps, normalization, pooling, residual sums
-  const uint32_t sgd = 4 * kDsp32By64;
-  const uint32_t addresses = kAddressing * kDsp32;
-  return array + norm + dither + sgd + addresses;
+  const uint32_t norm = lanes * (3 * kDsp8By18 + kDsp8);  // NormalizeWords, NormGradientMaxAbs and ..Words, MaskedSums
+  const uint32_t dither = 4 * kDsp16;                     // of maps, normalization, pooling, residual sums
+  const uint32_t sgd = 4 * kDspWide;
+  return array + norm + dither + sgd + kAddressing * kDsp32;
 }
 
 // ---- LUTs --------------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ inline void WorkOnStepModel(Stage &work, const strop_board &board, const strop_c
   const uint32_t words = step.part.end - step.part.begin;
   switch (pass.kind) {
     case StreamKind::kMaxPool:
-      Loop(work, step.target.words);
+      Loop(work, step.target.words, WordCycles(board));
       MaxOverRowsModel(work, board, c, step.part, step.a);
       MaxOverRowsModel(work, board, c, step.part, step.b);
       MaxOverRowsModel(work, board, c, step.part, step.d);
