@@ -35,6 +35,7 @@ constexpr TileShape kTileShapes[kBoardCount] = {
 constexpr TileShape kShape = kTileShapes[STROP_BOARD];
 constexpr uint32_t kMacRows = kShape.mac_rows;
 constexpr uint32_t kWordCycles = kShape.word_cycles;
+constexpr uint32_t kPairCycles = 2 * kWordCycles;  // of two words to or from each port of a buffer
 
 // A wide array needs more memory banks than it fills: they are made of LUTs then, and the source words lie in UltraRAM. A pragma takes
 // no constant for that, so the boards with 8 rows and more are built with STROP_WIDE_ARRAY = 1.

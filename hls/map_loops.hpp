@@ -36,13 +36,31 @@ MaxWords_Word:
   }
 }
 
+// Max pooling with windows 2x2 and stride 2: `words` windows in two rows.
+static inline void MaxPool2x2(const int8_t *row0, const int8_t *row1, int8_t *target, uint32_t words) {
+MaxPool2x2_Word:
+  for (uint32_t w = 0; w < words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS PIPELINE II = kWordCycles
+  MaxPool2x2_Byte:
+    for (uint32_t i = 0; i < kWordBytes; ++i) {
+#pragma HLS UNROLL
+      const uint32_t left = 2 * w * kWordBytes + i;
+      const uint32_t right = left + kWordBytes;
+      const int8_t upper = row0[left] > row0[right] ? row0[left] : row0[right];
+      const int8_t lower = row1[left] > row1[right] ? row1[left] : row1[right];
+      target[w * kWordBytes + i] = upper > lower ? upper : lower;
+    }
+  }
+}
+
 // Backward of windows 2x2 with stride 2: each error to the first maximum of its window, 0 elsewhere. `words` windows in two rows.
 static inline void MaxPoolBackward2x2(const int8_t *error, const int8_t *row0, const int8_t *row1, int8_t *target0,
                                       int8_t *target1, uint32_t words) {
 MaxPoolBackward2x2_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
-#pragma HLS PIPELINE II = kWordCycles
+#pragma HLS PIPELINE II = kPairCycles
   MaxPoolBackward2x2_Byte:
     for (uint32_t i = 0; i < kWordBytes; ++i) {
 #pragma HLS UNROLL

@@ -80,7 +80,9 @@ inline Step StepAt(const strop_command &c, const StreamPass &pass, uint32_t inde
 
 inline void WorkOnStep(Lane &lane, int32_t *words, const strop_command &c, const StreamPass &pass, const Step &step,
                        const int8_t *a, const int8_t *b, const int8_t *d, int8_t *y, QuadState &state) {
-  if (pass.kind == StreamKind::kMaxPool) {
+  if (pass.kind == StreamKind::kMaxPool && IsPlain2x2(c)) {
+    STROP_LEAF(lane, MaxPool2x2)(a, b, y, step.target.words);
+  } else if (pass.kind == StreamKind::kMaxPool) {
     // below every value; each window has a position inside the map
     STROP_LEAF(lane, FillWords)(y, step.target.words, -128);
     MaxOverRows(lane, c, step.part, step.a, a, y);

@@ -61,6 +61,7 @@ inline void WorkOnStepModel(Stage &work, const strop_board &board, const strop_c
   switch (pass.kind) {
     case StreamKind::kMaxPool:
       Loop(work, step.target.words, WordCycles(board));
+      if (IsPlain2x2(c)) break;
       MaxOverRowsModel(work, board, c, step.part, step.a);
       MaxOverRowsModel(work, board, c, step.part, step.b);
       MaxOverRowsModel(work, board, c, step.part, step.d);

@@ -16,7 +16,8 @@
   use(space, MaxAbsWords) use(space, RequantizeWords) use(space, RequantizeDitheredWords)          \
   use(space, SumWords) use(space, CountAbove) use(space, NormalizeWords) use(space, MaskedSums)    \
   use(space, NormGradientMaxAbs) use(space, NormGradientWords)                                     \
-  use(space, FillWords) use(space, MaxWords) use(space, MaxPoolBackward2x2) use(space, AddIfFirst) \
+  use(space, FillWords) use(space, MaxWords) use(space, MaxPool2x2) use(space, MaxPoolBackward2x2) \
+  use(space, AddIfFirst)                                                                           \
   use(space, SumPositions) use(space, SpreadDithered)                                              \
   use(space, AddWords) use(space, MaskWords) use(space, AddDithered)                               \
   use(space, ConvertPixels) use(space, InterleavePixels) use(space, InterleaveChannels)            \

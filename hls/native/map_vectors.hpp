@@ -16,6 +16,18 @@ inline void MaxWordsVector(const int8_t *source, uint32_t step, int8_t *target, 
   }
 }
 
+inline void MaxPool2x2Vector(const int8_t *row0, const int8_t *row1, int8_t *target, uint32_t words) {
+  for (uint32_t w = 0; w < words; ++w) {
+    for (uint32_t i = 0; i < kWordBytes; i += kVectorBytes) {
+      const uint32_t left = 2 * w * kWordBytes + i;
+      const uint32_t right = left + kWordBytes;
+      const I8 upper = Larger8(Load<I8>(row0 + left), Load<I8>(row0 + right));
+      const I8 lower = Larger8(Load<I8>(row1 + left), Load<I8>(row1 + right));
+      Store(target + w * kWordBytes + i, Larger8(upper, lower));
+    }
+  }
+}
+
 inline void MaxPoolBackward2x2Vector(const int8_t *error, const int8_t *row0, const int8_t *row1, int8_t *target0,
                                      int8_t *target1, uint32_t words) {
   for (uint32_t w = 0; w < words; ++w) {

@@ -17,6 +17,7 @@ inline void UseVectorTwins(native::LeafTable &table) {
   table.NormGradientWords = NormGradientWordsVector;
   table.FillWords = FillWordsVector;
   table.MaxWords = MaxWordsVector;
+  table.MaxPool2x2 = MaxPool2x2Vector;
   table.MaxPoolBackward2x2 = MaxPoolBackward2x2Vector;
   table.AddIfFirst = AddIfFirstVector;
   table.SumPositions = SumPositionsVector;

@@ -181,6 +181,8 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
       {"FillWords", bytes, [=](const LeafTable &t, Arena &m) { t.FillWords(&m.bytes[0], words, -128); }},
       {"MaxWords", half * 64.0,
        [=](const LeafTable &t, Arena &m) { t.MaxWords(&m.bytes[0], 2, &m.bytes[2 * at], half); }},
+      {"MaxPool2x2", half * 64.0,
+       [=](const LeafTable &t, Arena &m) { t.MaxPool2x2(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at], half); }},
       {"MaxPoolBackward2x2", half * 64.0,
        [=](const LeafTable &t, Arena &m) {
          t.MaxPoolBackward2x2(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at + 64], &m.bytes[4 * at], &m.bytes[6 * at],
