@@ -25,7 +25,7 @@ constexpr TileShape kTileShapes[kBoardCount] = {
     {2, 32, 32, 288, 1024, 128, 8},   // kPynqZ2
     {4, 32, 36, 288, 1024, 128, 4},   // kUltra96V2
     {8, 32, 36, 288, 2048, 128, 4},   // kKv260
-    {16, 64, 36, 288, 2048, 128, 4},  // kZcu104
+    {16, 64, 52, 288, 2048, 128, 4},  // kZcu104
 };
 
 #ifndef STROP_BOARD
@@ -37,7 +37,7 @@ constexpr uint32_t kMacRows = kShape.mac_rows;
 constexpr uint32_t kWordCycles = kShape.word_cycles;
 constexpr uint32_t kPairCycles = 2 * kWordCycles;  // of two words to or from each port of a buffer
 
-// A wide array needs more memory banks than it fills: they are made of LUTs then, and the source words lie in UltraRAM. A pragma takes
+// A wide array needs more memory banks than it fills: they are made of LUTs then, and source words and weights lie in UltraRAM. A pragma takes
 // no constant for that, so the boards with 8 rows and more are built with STROP_WIDE_ARRAY = 1.
 #ifndef STROP_WIDE_ARRAY
 #define STROP_WIDE_ARRAY 0

@@ -116,6 +116,11 @@ SgdRows_Part:
 #pragma HLS ARRAY_RESHAPE variable = gradient type = cyclic factor = kPortValues
 #pragma HLS ARRAY_RESHAPE variable = new_master type = cyclic factor = kPortValues
 #pragma HLS ARRAY_RESHAPE variable = new_momentum type = cyclic factor = kPortValues
+#if STROP_WIDE_ARRAY
+#pragma HLS BIND_STORAGE variable = master type = ram_s2p impl = lutram
+#pragma HLS BIND_STORAGE variable = momentum type = ram_s2p impl = lutram
+#pragma HLS BIND_STORAGE variable = gradient type = ram_s2p impl = lutram
+#endif
 #pragma HLS BIND_STORAGE variable = new_master type = ram_s2p impl = lutram
 #pragma HLS BIND_STORAGE variable = new_momentum type = ram_s2p impl = lutram
     const int32_t exponent = ReadPart(words, c, part, master, momentum, gradient);

@@ -35,6 +35,11 @@ static inline uint32_t SgdRow(int32_t *master, int32_t *momentum, const int32_t 
   const SplitShift g = Split(constants.gradient_shift);
   const SplitShift decay = Split(constants.weight_decay_shift);
   const SplitShift rate = Split(constants.learning_rate_shift);
+  // None has more than 16 bits: half as many DSPs as for 32.
+  const int32_t batch_mantissa = Signed18(constants.batch_mantissa);
+  const int32_t momentum_decay = Signed18(constants.momentum_decay);
+  const int32_t decay_mantissa = Signed18(constants.weight_decay_mantissa);
+  const int32_t rate_mantissa = Signed18(constants.learning_rate_mantissa);
   int32_t largest = 0;
 SgdRow_Value:
   for (uint32_t i = 0; i < count; ++i) {
@@ -42,11 +47,11 @@ SgdRow_Value:
 #pragma HLS PIPELINE II = 1
     const int64_t w = master[i];
     const int64_t v = momentum[i];
-    const int64_t mean = Shifted(int64_t{gradient[i]} * constants.batch_mantissa, g);
-    const int64_t damping = (v * constants.momentum_decay + 128) >> 8;
-    const int64_t shrink = Shifted(w * constants.weight_decay_mantissa, decay);
+    const int64_t mean = Shifted(int64_t{gradient[i]} * batch_mantissa, g);
+    const int64_t damping = (v * momentum_decay + 128) >> 8;
+    const int64_t shrink = Shifted(w * decay_mantissa, decay);
     const int64_t new_v = Clip32(v - damping + mean + shrink);
-    const int64_t step = Shifted(new_v * constants.learning_rate_mantissa, rate);
+    const int64_t step = Shifted(new_v * rate_mantissa, rate);
     const int32_t new_w = static_cast<int32_t>(Clip32(w - step));
     momentum[i] = static_cast<int32_t>(new_v);
     master[i] = new_w;

@@ -53,19 +53,19 @@ inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
   const uint32_t port = 8 * board.port_bytes;
   AddMemory(m, wide ? kUram : kBram, doubled, 8 * kWordBytes, shape.plane_words);
   AddMemory(m, kBram, doubled * shape.mac_rows, 8 * kImages, rows * shape.tile_words);      // errors
-  AddMemory(m, kBram, shape.mac_rows, 8 * kQuad, rows * shape.tile_groups);                 // weights
+  AddMemory(m, wide ? kUram : kBram, shape.mac_rows, 8 * kQuad, rows * shape.tile_groups);  // weights
   AddMemory(m, kBram, sums, 32, rows * shape.tile_words);                                   // partial sums
   AddMemory(m, wide ? kLut : kBram, doubled * sums, 32, rows * shape.tile_words);           // finished sums
   AddMemory(m, kLut, doubled, 8 * kWordBytes, shape.tile_words);                            // results on their way out
   AddMemory(m, kBram, doubled * 4, port, shape.row_words * kWordBytes / board.port_bytes);  // a, b, d, y
   AddMemory(m, kBram, kImages, 8 * kQuad, kStripBytes / kQuad);                             // pixels
   AddMemory(m, kBram, doubled, port, kMadeWords * kWordBytes / board.port_bytes);           // words made of them
-  AddMemory(m, kBram, doubled * 3, port, kSgdValuesOnChip * 4 / board.port_bytes);          // SGD: what is read
-  AddMemory(m, kLut, doubled * 2, port, kSgdValuesOnChip * 4 / board.port_bytes);           // and what it becomes
-  AddMemory(m, kBram, 1, port, kHeld / board.port_bytes);                                   // row
-  AddMemory(m, kBram, 1, port, kHeld * 4 / board.port_bytes);                               // wide
-  AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);                                    // strip
-  AddMemory(m, kBram, doubled, 32, shape.tile_groups);                                      // group_offset
+  AddMemory(m, wide ? kLut : kBram, doubled * 3, port, kSgdValuesOnChip * 4 / board.port_bytes);  // SGD: what is read
+  AddMemory(m, kLut, doubled * 2, port, kSgdValuesOnChip * 4 / board.port_bytes);                 // and what it becomes
+  AddMemory(m, kBram, 1, port, kHeld / board.port_bytes);                                         // row
+  AddMemory(m, kBram, 1, port, kHeld * 4 / board.port_bytes);                                     // wide
+  AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);                                          // strip
+  AddMemory(m, kBram, doubled, 32, shape.tile_groups);                                            // group_offset
   // What a port holds for bursts under way: as many as may be outstanding, of the longest burst's 16 beats (UG1399, m_axi).
   const uint32_t directions = 6;  // maps and filters are read, bytes and words are read and written
   AddMemory(m, kBram, directions, port, kOutstanding * 16);
@@ -79,7 +79,7 @@ constexpr uint32_t kDsp8 = 1;        // int8 by int8
 constexpr uint32_t kDsp8By18 = 1;    // int8 by a multiplier of L1BN
 constexpr uint32_t kDsp16 = 1;       // the dither, of whose product 16 bits are used
 constexpr uint32_t kDsp32 = 3;       // the low 32 bits of int32 by int32
-constexpr uint32_t kDspWide = 4;     // 64 bits of int32 by int32
+constexpr uint32_t kDspWide = 2;     // int32 by 18 bits
 constexpr uint32_t kAddressing = 8;  // loops that multiply to find an address, each with a multiplier of its own
 
 inline uint32_t DspsOf(const TileShape &shape) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import astuple
 
 import pytest
 
@@ -89,6 +90,11 @@ def test_vgg_small_keeps_the_array_of_the_smallest_board_busy() -> None:
     assert min(convolutions.values()) >= 0.7, convolutions
 
 
+def test_es_fl_trains_fast_enough_on_the_largest_board() -> None:
+    """The kernel's other target: 7,500 images/s of ES-FL's network."""
+    assert estimate(es_fl(), "zcu104", 128).training_images_second > 7_500
+
+
 def test_frozen_layers_cost_nothing_backward() -> None:
     """Protects fine-tuning estimates: below the first trainable layer nothing runs backward."""
     graph = vgg_small()
@@ -100,11 +106,13 @@ def test_frozen_layers_cost_nothing_backward() -> None:
 
 
 def test_boards() -> None:
-    """Protects the table: four boards, what the kernel needs of each is not nothing."""
+    """Protects the table: four boards, and by the estimate the kernel fits each part."""
     known = boards()
     assert tuple(known) == BOARDS and {b.name for b in known.values()} == set(BOARDS)
     for board in known.values():
         assert board.needed.dsps >= board.array_macs and min(board.needed.brams, board.needed.luts) > 0
+        for needed, available in zip(astuple(board.needed), astuple(board.budget), strict=True):
+            assert needed <= available, board
         assert board.peak_macs_second == board.array_macs * board.clock_mhz * 1e6
 
 
