@@ -39,6 +39,7 @@ inline Pass ForwardPass(const TileShape &shape, const strop_command &c) {
   p.rows = OutputSide(p, c);
   p.depth = InputSide(p, c);
   p.window = ForwardWindow(c);
+  p.block_rows = shape.tile_rows;
   p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_groups);
   p.source = c.source;
   p.source_plane = c.source_plane;
@@ -70,6 +71,7 @@ inline Pass InputGradientPass(const TileShape &shape, const strop_command &c, ui
     p.window.h = ForwardAxis(1, 1, 1, 1, 0, 1);
     p.window.w = p.window.h;
   }
+  p.block_rows = shape.tile_rows;
   p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_groups);
   p.source = c.source;
   p.source_plane = c.source_plane;
@@ -90,6 +92,7 @@ inline Pass WeightGradientPass(const TileShape &shape, const strop_command &c) {
   p.rows = OutputSide(p, c);
   p.depth = InputSide(p, c);
   p.window = ForwardWindow(c);
+  p.block_rows = shape.tile_rows;
   p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_words);
   p.error = c.source;
   p.error_plane = c.source_plane;
@@ -111,6 +114,7 @@ inline void RunForward(Machine &machine, const int8_t *maps, const int8_t *filte
                        const strop_command &c, const Store &store) {
   Pass p = ForwardPass(kShape, c);
   p.store = store;
+  DivideRows(p, STROP_LANE_COUNT(machine));
   STROP_ON_LANES(machine, WorkOf(c), MacPass(lane, maps, filters, dram, words, p));
 }
 
@@ -125,6 +129,7 @@ RunInputGradient_PhaseH:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
       Pass p = InputGradientPass(kShape, c, a, b);
       p.store = store;
+      DivideRows(p, STROP_LANE_COUNT(machine));
       STROP_ON_LANES(machine, WorkOf(c), MacPass(lane, maps, filters, dram, words, p));
     }
   }
@@ -202,8 +207,9 @@ inline void BiasGradient(Machine &machine, const int8_t *maps, const int8_t *fil
 // CONV_WEIGHT_GRADIENT: 1.7 step 5.
 inline uint32_t ConvWeightGradient(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
                                    int32_t *words, const strop_command &c) {
-  const Pass p = WeightGradientPass(kShape, c);
-  if (STROP_LANE_COUNT(machine) > 1) {  // lanes may share a sum
+  Pass p = WeightGradientPass(kShape, c);
+  DivideRows(p, STROP_LANE_COUNT(machine));
+  if (!SharesWholeResults(p, STROP_LANE_COUNT(machine))) {
     const uint32_t count = c.channels_out * (c.channels_in / c.groups) * c.kernel_h * c.kernel_w;
     STROP_ON_LANES(machine, count, ClearWords(lane, words, c.target, count));
   }

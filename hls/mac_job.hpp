@@ -40,8 +40,9 @@ struct Pass {
   uint32_t groups;        // merged ones
   uint32_t layer_groups;  // as the layer was declared
   Side rows;
-  Side depth;   // channels summed over (weight gradient: of the columns)
-  bool pixels;  // a channel of `depth` is a quad of its own
+  uint32_t block_rows;  // of them in a tile
+  Side depth;           // channels summed over (weight gradient: of the columns)
+  bool pixels;          // a channel of `depth` is a quad of its own
   ViewLayout view;
   uint32_t kernel_h, kernel_w;
   uint32_t weights;
@@ -56,9 +57,7 @@ struct Pass {
 
 inline uint32_t QuadsOf(const Pass &p, uint32_t channels) { return p.pixels ? channels : Blocks(channels, kQuad); }
 
-inline uint32_t RowBlocks(const TileShape &shape, const Pass &p) {
-  return Blocks(Smaller(p.rows.merged, p.rows.channels), shape.tile_rows);
-}
+inline uint32_t RowBlocks(const Pass &p) { return Blocks(Smaller(p.rows.merged, p.rows.channels), p.block_rows); }
 
 // What is one job of a pass.
 struct Job {
@@ -73,21 +72,21 @@ struct Job {
 
 // Forward: tiles run inside row blocks, chunks inside tiles, so that weights which fit stay on chip. Weight gradient: tiles are
 // what is summed, so they are innermost.
-inline Job JobAt(const TileShape &shape, const Pass &p, uint32_t index) {
+inline Job JobAt(const Pass &p, uint32_t index) {
   const Tiling &t = p.tiling;
   const uint32_t chunks = ChunksOf(t);
   const uint32_t tiles = TilesOf(t);
   const bool forward = p.mode == MacMode::kForward;
   const uint32_t chunk = forward ? index % chunks : index / tiles % chunks;
   const uint32_t tile = forward ? index / chunks % tiles : index % tiles;
-  const uint32_t blocks = RowBlocks(shape, p);
+  const uint32_t blocks = RowBlocks(p);
   const uint32_t block = index / chunks / tiles % blocks;
   const uint32_t group = index / chunks / tiles / blocks;
   Job job;
   job.group = group;
-  job.first_row = block * shape.tile_rows;
+  job.first_row = block * p.block_rows;
   const uint32_t channels = ChannelsOf(p.rows, group);
-  job.rows = job.first_row < channels ? Smaller(shape.tile_rows, channels - job.first_row) : 0;
+  job.rows = job.first_row < channels ? Smaller(p.block_rows, channels - job.first_row) : 0;
   job.quads = QuadsOf(p, ChannelsOf(p.depth, group));
   job.tile = TileAt(p.window, t, tile);
   job.chunk = ChunkAt(p.window, t, QuadsOf(p, Smaller(p.depth.merged, p.depth.channels)), chunk);
@@ -98,12 +97,28 @@ inline Job JobAt(const TileShape &shape, const Pass &p, uint32_t index) {
   return job;
 }
 
-inline uint32_t JobsOf(const TileShape &shape, const Pass &p) {
-  return p.groups * RowBlocks(shape, p) * TilesOf(p.tiling) * ChunksOf(p.tiling);
+inline uint32_t JobsOf(const Pass &p) { return p.groups * RowBlocks(p) * TilesOf(p.tiling) * ChunksOf(p.tiling); }
+
+// Jobs that give one result: the chunks of a tile's depth; the tiles that a weight gradient sums over.
+inline uint32_t JobsOfResult(const Pass &p) {
+  return p.mode == MacMode::kForward ? ChunksOf(p.tiling) : TilesOf(p.tiling);
 }
 
-// Jobs that give one result, which no other lane may have a part of: a tile's chunks.
-inline uint32_t JobsOfResult(const Pass &p) { return p.mode == MacMode::kForward ? ChunksOf(p.tiling) : 1; }
+// Whether lanes take whole results. Of a weight gradient that has too few of them they take parts, and add them up.
+inline bool SharesWholeResults(const Pass &p, uint32_t lanes) {
+  const uint32_t results = JobsOf(p) / JobsOfResult(p);
+  return p.mode == MacMode::kForward || results % lanes == 0 || results >= 4 * lanes;
+}
+
+// In emulation: where tiles are too few to keep all lanes busy, blocks of rows become smaller, so that each lane has as many.
+inline void DivideRows(Pass &p, uint32_t lanes) {
+  const uint32_t others = p.groups * (p.mode == MacMode::kForward ? TilesOf(p.tiling) : ChunksOf(p.tiling));
+  if (lanes == 1 || others >= 2 * lanes) return;
+  const uint32_t rows = Smaller(p.rows.merged, p.rows.channels);
+  const uint32_t blocks = Blocks(RowBlocks(p), lanes) * lanes;
+  constexpr uint32_t kStep = 2 * kQuad;  // rows that the vectorized loops take at once
+  p.block_rows = Smaller(p.block_rows, Blocks(Blocks(rows, blocks), kStep) * kStep);
+}
 
 // Position i of a tile along an axis, in the result map.
 inline uint32_t OutAt(const Axis &axis, uint32_t i) { return axis.out_first + i * axis.out_step; }

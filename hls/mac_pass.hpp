@@ -68,10 +68,10 @@ inline void StoreJob(Lane &lane, int8_t *dram, int32_t *words, const Pass &p, co
 // All jobs of a pass that fall to this lane. In hardware the three processes overlap: their arrays are doubled.
 inline void MacPass(Lane &lane, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
                     const Pass &p) {
-  const uint32_t each = JobsOfResult(p);
-  const uint32_t results = JobsOf(kShape, p) / each;
-  const uint32_t begin = lane.First(results) * each;
-  const uint32_t end = lane.Last(results) * each;
+  const uint32_t each = SharesWholeResults(p, lane.count) ? JobsOfResult(p) : 1;
+  const uint32_t shares = JobsOf(p) / each;
+  const uint32_t begin = lane.First(shares) * each;
+  const uint32_t end = lane.Last(shares) * each;
   const uint32_t tiles = TilesOf(p.tiling);
   const bool gradient = p.mode == MacMode::kWeightGradient;
   uint32_t weights_held = ~0u;
@@ -95,7 +95,7 @@ MacPass_Job:
     Operands &operands = lane.tiles.operands;
     int32_t(*finished)[kTileWords][kImages] = lane.tiles.accumulator;
 #endif
-    const Job job = JobAt(kShape, p, index);
+    const Job job = JobAt(p, index);
     const bool first = job.first || (gradient && index == begin);
     const bool last = job.last || (gradient && index + 1 == end);
     // a weight gradient is whole where this lane has all of its tiles

@@ -114,11 +114,11 @@ inline uint64_t ArrayCycles(const TileShape &shape, const Pass &p, const Job &jo
 
 // MacPass.
 inline void MacPassModel(Cost &cost, const TileShape &shape, const strop_board &board, const Pass &p) {
-  const uint32_t jobs = JobsOf(shape, p);
+  const uint32_t jobs = JobsOf(p);
   Overlap overlap = {};
   uint32_t weights_held = ~0u;
   for (uint32_t index = 0; index < jobs; ++index) {
-    const Job job = JobAt(shape, p, index);
+    const Job job = JobAt(p, index);
     if (job.rows == 0) continue;
     Stage load = {};
     Stage compute = {};
