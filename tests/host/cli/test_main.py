@@ -51,7 +51,7 @@ def test_installed_entry_point(tmp_path):
 )
 def test_each_error_has_its_exit_code_and_shape(error, code, cli, monkeypatch):
     """Scripts branch on the code and read the document; people read one line and never a traceback."""
-    monkeypatch.setattr("strop.host.cli.info.build_model", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr("strop.host.cli.subject.build_model", lambda *_: (_ for _ in ()).throw(error))
     plain, as_json = cli("info", "lenet5"), cli("info", "lenet5", "--json")
     assert (plain.code, as_json.code, exit_code_of(error)) == (code, code, code)
     assert plain.out == "" and plain.err.startswith("strop: ") and "Traceback" not in plain.err
@@ -102,7 +102,7 @@ def test_a_wrong_command_line_is_2(words, cli):
 
 def test_unexpected_errors_show_their_traceback_only_on_demand(cli, monkeypatch):
     """A user gets a sentence with a hint; who reports the error gets the traceback."""
-    monkeypatch.setattr("strop.host.cli.info.build_model", lambda *_: {}["surprise"])
+    monkeypatch.setattr("strop.host.cli.subject.build_model", lambda *_: {}["surprise"])
     ran, debug = cli("info", "lenet5"), cli("info", "lenet5", "--debug")
     assert ran.code == debug.code == 1
     assert "Traceback" not in ran.err and "--debug" in ran.err and "surprise" in ran.err
