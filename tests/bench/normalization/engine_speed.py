@@ -2,9 +2,9 @@
 
     python tests/bench/normalization/engine_speed.py
 
-On this processor both run the kernel's own passes, L1 with the emulator's loops and L2 with loops in their manner. They
-take turns on one thread; of each the fastest of ROUNDS rounds counts, in processor time. Then the cycles that the model
-of the kernel (hls/model/) gives each on every board: modelled, not measured. Needs g++.
+On this processor L1 runs as the emulator runs it, and L2 pass by pass in its manner, with the same loops where the two
+agree. They take turns on one thread; of each the fastest of ROUNDS rounds counts, in processor time. Then the cycles
+that the model of the kernel (hls/model/) gives each on every board: modelled, not measured. Needs g++.
 """
 
 from __future__ import annotations

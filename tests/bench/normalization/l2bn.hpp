@@ -1,10 +1,11 @@
 // L2 batch normalization on the engine that runs L1BN, to measure one against the other; no part of the kernel. Ioffe & Szegedy 2015, in
-// the equations of Wu et al.: Eq. 4 to 7. Where the two norms agree (normalize, gradient sums, gradients of gamma and beta) the
-// kernel's own code runs.
+// the equations of Wu et al.: Eq. 4 to 7. One lane. Where the two norms agree (normalize, gradient sums, what a channel is told), the
+// kernel's leaf loops and its arithmetic of a channel run; the passes around them are written here, span by span as the kernel's.
 #ifndef STROP_BENCH_L2BN_HPP
 #define STROP_BENCH_L2BN_HPP
 
-#include "l1bn.hpp"
+#include "channel_norm.hpp"
+#include "site.hpp"
 
 namespace strop {
 
@@ -52,101 +53,153 @@ inline int32_t DeviationL2(int32_t sum, int32_t squares, int64_t m) {
   return nearest < 1 ? 1 : static_cast<int32_t>(nearest);
 }
 
-// One pass for both sums: kSum and, in the next word, the sum of squares (127^2 * m < 2^31).
-inline void SumSquareShare(Lane &lane, const L2Leaves &leaves, const int8_t *dram, int32_t *words,
-                           const strop_command &c, const MapShape &shape) {
-  const uint32_t last = lane.Last(WordsOf(shape));
-  for (uint32_t at = lane.First(WordsOf(shape)); at < last; at = AfterSpan(shape, at, last)) {
-    const Span span = SpanAt(shape, at, last);
-    int32_t sum[kQuad] = {0, 0, 0, 0};
-    int32_t squares[kQuad] = {0, 0, 0, 0};
-    leaves.SumSquareWords(dram + OffsetOf(c.source, c.source_plane, span), span.count, sum, squares);
-    for (uint32_t j = 0; j < ChannelsIn(shape, span.quad); ++j) {
-      AddWord(words, StatisticsAt(c, span.quad * kQuad + j) + kSum, sum[j]);
-      AddWord(words, StatisticsAt(c, span.quad * kQuad + j) + kSumAbove, squares[j]);
+// One pass over maps of `shape`: work(span) for each span in turn.
+template <typename Work>
+inline void EachSpan(const MapShape &shape, const Work &work) {
+  const uint32_t spans = SpansOf(shape);
+  for (uint32_t i = 0; i < spans; ++i) work(SpanAt(shape, i, 0, spans));
+}
+
+// The first word of a span of a map.
+inline int8_t *WordsAt(int8_t *dram, uint32_t offset, uint32_t plane, const Span &span) {
+  return dram + offset + span.quad * plane + span.first * kWordBytes;
+}
+
+// ---- forward ---------------------------------------------------------------------------------------------------------
+
+// One pass for both sums, which wait in the words of the quad's statistics: the sum in place of mu, the sum of squares
+// (127^2 * m < 2^31) in place of sigma.
+inline void SumSquares(const L2Leaves &leaves, int8_t *dram, int32_t *words, const strop_command &c,
+                       const MapShape &shape) {
+  QuadStatistics sums = {};
+  EachSpan(shape, [&](const Span &span) {
+    if (span.opens) sums = {};
+    leaves.SumSquareWords(WordsAt(dram, c.source, c.source_plane, span), span.count, sums.mu, sums.sigma);
+    if (span.closes) WriteStatistics(words, c, shape, span.quad, sums);
+  });
+}
+
+inline void L2Statistics(int32_t *words, const strop_command &c, const MapShape &shape, bool first_step) {
+  for (uint32_t quad = 0; quad < shape.quads; ++quad) {
+    const QuadStatistics sums = ReadStatistics(words, c, shape, quad);
+    const QuadWords exponent = ReadQuad(words, c.source_exponent, shape, quad);
+    const QuadWords gamma = ReadQuad(words, c.gamma, shape, quad);
+    QuadWords mu = ReadQuad(words, c.running_mu, shape, quad);
+    QuadWords sigma = ReadQuad(words, c.running_sigma, shape, quad);
+    QuadStatistics s = {};
+    for (uint32_t j = 0; j < ChannelsIn(shape, quad); ++j) {
+      s.mu[j] = MeanOf(sums.mu[j], shape);
+      s.sigma[j] = DeviationL2(sums.mu[j], sums.sigma[j], int64_t{shape.batch} * shape.map);
+      s.multiplier[j] = MultiplierOf(gamma.of[j], s.sigma[j], c.exponent);
+      mu.of[j] = AdvancedRunning(mu.of[j], s.mu[j], exponent.of[j], first_step);
+      sigma.of[j] = AdvancedRunning(sigma.of[j], s.sigma[j], exponent.of[j], first_step);
     }
+    WriteQuad(words, c.running_mu, shape, quad, mu);
+    WriteQuad(words, c.running_sigma, shape, quad, sigma);
+    WriteStatistics(words, c, shape, quad, s);
   }
 }
 
-inline void L2StatisticsShare(Lane &lane, int32_t *words, const strop_command &c, const MapShape &shape,
-                              bool first_step) {
-  const uint32_t last = lane.Last(c.channels_out);
-  for (uint32_t k = lane.First(c.channels_out); k < last; ++k) {
-    const int32_t sum = ReadWord(words, StatisticsAt(c, k) + kSum);
-    const int32_t squares = ReadWord(words, StatisticsAt(c, k) + kSumAbove);
-    const int32_t exponent = ReadWord(words, c.source_exponent + 4 * k);
-    ChannelStatistics s = {MeanOf(sum, shape), DeviationL2(sum, squares, shape.batch * shape.map), 0, 0};
-    AdvanceRunning(words, c.running_mu + 4 * k, s.mu, exponent, first_step);
-    AdvanceRunning(words, c.running_sigma + 4 * k, s.sigma, exponent, first_step);
-    const int64_t gamma_q12 = RoundShift(ReadWord(words, c.gamma + 4 * k), 8);
-    const int32_t gamma_shift = STROP_STATISTIC_FRACTION + c.exponent + STROP_SCALE_FRACTION - 12;
-    s.multiplier = static_cast<int32_t>(
-        Clamp(RoundDivide(gamma_q12 * (int64_t{1} << gamma_shift), s.sigma), -kMaxMultiplier, kMaxMultiplier));
-    WriteStatistics(words, c, k, s);
-  }
+inline void Normalize(const native::LeafTable &leaves, int8_t *dram, const int32_t *words, const strop_command &c,
+                      const MapShape &shape) {
+  QuadNorm norm = {};
+  EachSpan(shape, [&](const Span &span) {
+    if (span.opens) FindNorm(words, c, shape, span.quad, norm);
+    leaves.NormalizeWords(WordsAt(dram, c.source, c.source_plane, span), WordsAt(dram, c.target, c.target_plane, span),
+                          span.count, span.images, norm);
+  });
 }
 
-inline void L2bnForward(Machine &machine, const L2Leaves &leaves, int8_t *dram, int32_t *words,
-                        const strop_command &c) {
+inline void L2bnForward(const NormEngine &engine, int8_t *dram, int32_t *words, const strop_command &c) {
   const MapShape shape = OutputShape(c);
-  const uint32_t steps = static_cast<uint32_t>(ReadWord(words, c.running_steps));
-  ClearStatistics(words, c);
-  STROP_ON_LANES(machine, BytesOf(shape), SumSquareShare(lane, leaves, dram, words, c, shape));
-  STROP_ON_LANES(machine, kChannelWork * c.channels_out, L2StatisticsShare(lane, words, c, shape, steps == 0));
-  STROP_ON_LANES(machine, BytesOf(shape), NormalizeShare(lane, dram, words, c, shape));
-  WriteWord(words, c.running_steps, static_cast<int32_t>(steps + 1));
+  const int32_t steps = ReadWord(words, c.running_steps);
+  SumSquares(engine.l2, dram, words, c, shape);
+  L2Statistics(words, c, shape, steps == 0);
+  Normalize(engine.l1, dram, words, c, shape);
+  WriteWord(words, c.running_steps, steps + 1);
   WriteWord(words, c.target_exponent, c.exponent);
+}
+
+// ---- backward --------------------------------------------------------------------------------------------------------
+
+// The gradients of gamma and beta: sums over a mini-batch, and a division a channel.
+inline void ParameterGradients(const native::LeafTable &leaves, int8_t *dram, int32_t *words, const strop_command &c,
+                               const MapShape &shape) {
+  QuadWords sum = {};
+  QuadWords sum_x = {};
+  EachSpan(shape, [&](const Span &span) {
+    if (span.opens) sum = sum_x = {};
+    leaves.MaskedSums(WordsAt(dram, c.source, c.source_plane, span), WordsAt(dram, c.source_3, c.source_3_plane, span),
+                      WordsAt(dram, c.source_2, c.source_2_plane, span), span.count, LowerClamp(c), sum.of, sum_x.of);
+    if (!span.closes) return;
+    WriteQuad(words, c.grad_beta, shape, span.quad, sum);
+    WriteQuad(words, c.grad_gamma, shape, span.quad, sum_x);
+  });
+  for (uint32_t quad = 0; quad < shape.quads; ++quad) {
+    const QuadStatistics s = ReadStatistics(words, c, shape, quad);
+    const QuadWords beta = ReadQuad(words, c.grad_beta, shape, quad);
+    QuadWords gamma = ReadQuad(words, c.grad_gamma, shape, quad);
+    for (uint32_t j = 0; j < ChannelsIn(shape, quad); ++j) {
+      const int64_t scaled = int64_t{gamma.of[j]} * kStatisticScale - int64_t{s.mu[j]} * beta.of[j];
+      gamma.of[j] = Sat32(RoundDivide(scaled, s.sigma[j]));
+    }
+    WriteQuad(words, c.grad_gamma, shape, quad, gamma);
+  }
 }
 
 // dL/dx = gamma / sigma * (dy - mean(dy) - xhat * mean(dy * xhat)); of xhat = (x * 2^F - mu) / sigma, x gets a factor and mu joins the mean.
 inline L2QuadGradient L2GradientOf(const int32_t *words, const strop_command &c, const MapShape &shape, uint32_t quad) {
   L2QuadGradient gradient = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}, LowerClamp(c)};
+  const QuadStatistics s = ReadStatistics(words, c, shape, quad);
+  const QuadWords gamma = ReadQuad(words, c.grad_gamma, shape, quad);
+  const QuadWords beta = ReadQuad(words, c.grad_beta, shape, quad);
+  const int64_t m = int64_t{shape.batch} * shape.map;
+  constexpr int32_t kFraction = 8;  // of a and b
   for (uint32_t j = 0; j < ChannelsIn(shape, quad); ++j) {
-    const uint32_t k = quad * kQuad + j;
-    const ChannelStatistics s = ReadStatistics(words, c, k);
-    const int64_t m = shape.batch * shape.map;
-    const int64_t b = RoundDivide(int64_t{ReadWord(words, c.grad_gamma + 4 * k)} * 256, m);
-    const int64_t a = RoundDivide(int64_t{ReadWord(words, c.grad_beta + 4 * k)} * 256, m);
-    constexpr int32_t kFractionOfB = 8;
-    const int64_t slope = RoundDivide(s.multiplier * b, int64_t{s.sigma} << (kFractionOfB - STROP_STATISTIC_FRACTION));
-    gradient.multiplier[j] = s.multiplier;
+    const int64_t b = RoundDivide(int64_t{gamma.of[j]} * (1 << kFraction), m);
+    const int64_t a = RoundDivide(int64_t{beta.of[j]} * (1 << kFraction), m);
+    const int64_t slope =
+        RoundDivide(s.multiplier[j] * b, int64_t{s.sigma[j]} << (kFraction - STROP_STATISTIC_FRACTION));
+    gradient.multiplier[j] = s.multiplier[j];
     gradient.slope[j] = static_cast<int32_t>(Clamp(slope, -kMaxSlope, kMaxSlope));
-    const int64_t mean =
-        RoundShift(a * s.multiplier, 8) - RoundShift(int64_t{s.mu} * gradient.slope[j], STROP_STATISTIC_FRACTION);
+    const int64_t mean = RoundShift(a * s.multiplier[j], kFraction) -
+                         RoundShift(int64_t{s.mu[j]} * gradient.slope[j], STROP_STATISTIC_FRACTION);
     gradient.mean[j] = static_cast<int32_t>(Clamp(mean, -kMaxConstant, kMaxConstant));
   }
   return gradient;
 }
 
-inline void L2NormGradientShare(Lane &lane, const L2Leaves &leaves, int8_t *dram, const int32_t *words,
-                                const strop_command &c, const MapShape &shape, int32_t shift, uint32_t off) {
-  const uint32_t last = lane.Last(WordsOf(shape));
-  QuadDither dither;
-  for (uint32_t at = lane.First(WordsOf(shape)); at < last; at = AfterSpan(shape, at, last)) {
-    const Span span = SpanAt(shape, at, last);
-    const L2QuadGradient gradient = L2GradientOf(words, c, shape, span.quad);
-    FindDither(shape, span.quad, off, dither);
+inline void InputGradient(Lane &lane, const L2Leaves &leaves, int8_t *dram, const int32_t *words,
+                          const strop_command &c, const MapShape &shape, int32_t shift, uint32_t off) {
+  L2QuadGradient gradient = {};
+  QuadDither dither = {};
+  EachSpan(shape, [&](const Span &span) {
+    if (span.opens) {
+      gradient = L2GradientOf(words, c, shape, span.quad);
+      FindDither(shape, span.quad, off, dither);
+    }
     leaves.NormGradientWords(
-        dram + OffsetOf(c.source, c.source_plane, span), dram + OffsetOf(c.source_3, c.source_3_plane, span),
-        dram + OffsetOf(c.source_2, c.source_2_plane, span), dram + OffsetOf(c.target, c.target_plane, span),
-        span.count, span.images, gradient, shift, dither, span.first, lane.over, lane.half);
-  }
+        WordsAt(dram, c.source, c.source_plane, span), WordsAt(dram, c.source_3, c.source_3_plane, span),
+        WordsAt(dram, c.source_2, c.source_2_plane, span), WordsAt(dram, c.target, c.target_plane, span), span.count,
+        span.images, gradient, shift, dither, span.first, lane.over, lane.half);
+  });
 }
 
 // The site must be set: a first step's search for its shift is not measured.
-inline void L2bnBackward(Machine &machine, const L2Leaves &leaves, int8_t *dram, int32_t *words,
+inline void L2bnBackward(Machine &machine, const NormEngine &engine, int8_t *dram, int32_t *words,
                          const strop_command &c) {
   const MapShape shape = OutputShape(c);
-  const uint32_t dither = NextDither(words, c.dither);
+  const uint32_t off = NextDither(words, c.dither);
   const Site site = ReadSite(words, c.site);
-  MeasureGradient(machine, dram, words, c, shape);
+  ParameterGradients(engine.l1, dram, words, c, shape);
   ClearCounters(machine);
-  STROP_ON_LANES(machine, 4 * BytesOf(shape),
-                 L2NormGradientShare(lane, leaves, dram, words, c, shape, site.next, dither));
+  InputGradient(STROP_LANE(machine, 0), engine.l2, dram, words, c, shape, site.next, off);
   AdvanceSite(machine, words, c.site, site.set, site.next, ElementsOf(shape), STROP_ERROR_RATE_LOG2);
   const int32_t error_exponent = ReadWord(words, c.source_exponent) + c.exponent + STROP_SCALE_FRACTION - site.next;
-  for (uint32_t k = 0; k < c.channels_out; ++k) {
-    WriteWord(words, c.target_exponent + 4 * k, error_exponent - ReadWord(words, c.source_2_exponent + 4 * k));
+  for (uint32_t quad = 0; quad < shape.quads; ++quad) {
+    QuadWords exponent = ReadQuad(words, c.source_2_exponent, shape, quad);
+    for (uint32_t j = 0; j < kQuad; ++j) exponent.of[j] = error_exponent - exponent.of[j];
+    WriteQuad(words, c.target_exponent, shape, quad, exponent);
   }
 }
 

@@ -19,17 +19,22 @@ inline void L2NormGradientWords(const int8_t *error, const int8_t *y, const int8
                                 uint32_t images, const L2QuadGradient &g, int32_t shift, const QuadDither &dither,
                                 uint32_t first, uint32_t &over, uint32_t &half) {
   const SaturationBounds bound = BoundsFor(shift);
+  uint32_t above = 0;
+  uint32_t above_half = 0;
   DitherWalk walk = WalkFrom(dither, first);
   for (uint32_t w = 0; w < words; ++w) {
+    const uint32_t index = DitherProduct(walk.index);
     for (uint32_t b = 0; b < kWordBytes; ++b) {
       const uint32_t j = b % kQuad;
       const uint32_t at = w * kWordBytes + b;
       const int32_t dy = Masked(error[at], y[at], g.low);
       const int32_t v = b / kQuad < images ? dy * g.multiplier[j] - x[at] * g.slope[j] - g.mean[j] : 0;
-      over += Magnitude(v) > bound.over ? 1 : 0;
-      half += Magnitude(v) > bound.half ? 1 : 0;
-      target[at] = Sat8((v + DitherBits(dither.lane[b] + DitherProduct(walk.index), shift)) >> shift, -kMaxInt8);
+      above += Magnitude(v) > bound.over ? 1 : 0;
+      above_half += Magnitude(v) > bound.half ? 1 : 0;
+      target[at] = Sat8((v + DitherBits(dither.lane[b] + index, shift)) >> shift, -kMaxInt8);
     }
     NextWord(dither, walk);
   }
+  over += above;
+  half += above_half;
 }

@@ -94,9 +94,4 @@ inline void L2NormGradientVector(const int8_t *error, const int8_t *y, const int
   run(error, y, x, target, words, images, gradient, shift, dither, first, over, half);
 }
 
-inline NormEngine MakeNormEngine() {
-  NormEngine engine = {};
-  UseStreamingVectors(engine.l1);
-  engine.l2 = {SumSquareVector, L2NormGradientVector};
-  return engine;
-}
+constexpr L2Leaves kL2Leaves = {SumSquareVector, L2NormGradientVector};

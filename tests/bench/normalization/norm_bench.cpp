@@ -7,7 +7,7 @@ namespace {
 
 #include "l2bn_loops.hpp"
 
-inline NormEngine MakeNormEngine() { return {native::PortableLeaves(), {SumSquareWords, L2NormGradientWords}}; }
+constexpr L2Leaves kL2Leaves = {SumSquareWords, L2NormGradientWords};
 
 }  // namespace
 }  // namespace portable
@@ -56,18 +56,18 @@ namespace {
 // Null where this processor lacks the instruction set; nothing compiled for it has run then.
 const strop::NormEngine *EngineOf(uint32_t isa) {
   if (isa == STROP_ISA_PORTABLE) {
-    static const strop::NormEngine engine = strop::portable::MakeNormEngine();
+    static const strop::NormEngine engine = {strop::native::PortableLeaves(), strop::portable::kL2Leaves};
     return &engine;
   }
 #if defined(__x86_64__)
   if (isa == STROP_ISA_AVX2 && __builtin_cpu_supports("avx2")) {
-    static const strop::NormEngine engine = strop::avx2::MakeNormEngine();
+    static const strop::NormEngine engine = {strop::native::Avx2Leaves(), strop::avx2::kL2Leaves};
     return &engine;
   }
   if (isa == STROP_ISA_AVX512_VNNI && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512vnni")) {
-    static const strop::NormEngine engine = strop::avx512::MakeNormEngine();
+    static const strop::NormEngine engine = {strop::native::Avx512VnniLeaves(), strop::avx512::kL2Leaves};
     return &engine;
   }
 #endif
@@ -92,10 +92,10 @@ void strop_bench_norm(uint32_t isa, uint32_t norm, uint32_t backward, uint32_t r
   int8_t *dram = reinterpret_cast<int8_t *>(arena);
   int32_t *words = reinterpret_cast<int32_t *>(arena);
   for (uint32_t i = 0; i < repeats; ++i) {
-    if (norm == 1 && backward == 0) strop::L1bnForward(machine, dram, words, *command);
-    if (norm == 1 && backward == 1) strop::L1bnBackward(machine, dram, words, *command);
-    if (norm == 2 && backward == 0) strop::L2bnForward(machine, engine.l2, dram, words, *command);
-    if (norm == 2 && backward == 1) strop::L2bnBackward(machine, engine.l2, dram, words, *command);
+    if (norm == 1 && backward == 0) strop::L1bnForward(machine, dram, dram, dram, words, *command);
+    if (norm == 1 && backward == 1) strop::L1bnBackward(machine, dram, dram, dram, words, *command);
+    if (norm == 2 && backward == 0) strop::L2bnForward(engine, dram, words, *command);
+    if (norm == 2 && backward == 1) strop::L2bnBackward(machine, engine, dram, words, *command);
   }
 }
 

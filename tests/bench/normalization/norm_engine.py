@@ -30,8 +30,8 @@ OUTPUT_EXPONENT = 3
 def compile_engine(folder: Path) -> ctypes.CDLL:
     """Compile the engine with g++ as runtime/build_emulator.py compiles the kernel; load it from `folder`."""
     library = folder / "norm_bench.so"
-    sources = [HERE / "norm_bench.cpp", *(HLS / "native" / f"{name}.cpp" for name in ("lanes", "thread_pool"))]
-    sources.append(HLS / "native" / "leaves_portable.cpp")
+    kernel = ("lanes", "thread_pool", "leaves_portable", "leaves_avx2", "leaves_avx512")
+    sources = [HERE / "norm_bench.cpp", *(HLS / "native" / f"{name}.cpp" for name in kernel)]
     flags = ["-std=c++14", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-unknown-pragmas", "-Wno-psabi"]
     subprocess.run(["g++", *flags, f"-I{HLS}", f"-I{HERE}", *map(str, sources), "-o", str(library)], check=True)
     engine = ctypes.CDLL(str(library))
