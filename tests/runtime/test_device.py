@@ -128,7 +128,7 @@ def test_a_kernel_that_was_not_compiled_again_is_refused(name: str, monkeypatch:
     closed = []
     version = (C.CONTRACT_VERSION + 1) << 16 | C.NUMERICS_VERSION
     double = KernelDouble(strop_emulator_version=lambda: version)
-    monkeypatch.setattr(emulator, "_kernel", lambda: double)
+    monkeypatch.setattr(emulator, "kernel_library", lambda: double)
     monkeypatch.setattr(emulator.EmulatorDevice, "close", lambda self: closed.append(self))
     with pytest.raises(ContractMismatch, match=f"emulator speaks contract {C.CONTRACT_VERSION + 1}, numerics"):
         open_device(name)

@@ -66,7 +66,7 @@ def test_an_instruction_set_that_the_processor_lacks_is_refused(monkeypatch: pyt
     """Protects from an illegal instruction: the error names what there is instead."""
     library = KernelDouble(strop_emulator_supports=lambda isa: isa == PORTABLE)
     library.lib.strop_emulator_open = lambda threads, isa: library.ffi.NULL
-    monkeypatch.setattr(emulator, "_kernel", lambda: library)
+    monkeypatch.setattr(emulator, "kernel_library", lambda: library)
     with pytest.raises(DeviceUnavailable, match="this processor has no avx512-vnni; it has portable"):
         EmulatorDevice(instruction_set="avx512-vnni")
 
