@@ -21,7 +21,7 @@ enum Board : uint32_t { kNative, kPynqZ2, kUltra96V2, kKv260, kZcu104, kBoardCou
 
 // kNative: the emulator, shaped for a processor's caches.
 constexpr TileShape kTileShapes[kBoardCount] = {
-    {4, 64, 32, 512, 4096, 128, 8},   // kNative
+    {4, 64, 32, 288, 2048, 128, 8},   // kNative
     {2, 32, 32, 288, 1024, 128, 8},   // kPynqZ2
     {4, 32, 36, 288, 1024, 128, 4},   // kUltra96V2
     {8, 32, 36, 288, 2048, 128, 4},   // kKv260

@@ -31,7 +31,7 @@ _TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a 
 QUEUES = 2
 MAX_QUEUE = 16  # mini-batches in one start: how far the host's results may lag behind the device
 QUEUE_BYTES = 1 << 18  # a queue of small mini-batches is longer: what a start costs is shared by more,
-QUEUE_WORK = 1 << 26  # as long as it is soon done: multiply-adds of the forward pass
+QUEUE_WORK = 1 << 25  # as long as it is soon done: multiply-adds of the forward pass
 LEAST_INFERENCE_BATCH = 128
 
 
