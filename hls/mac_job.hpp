@@ -97,6 +97,9 @@ inline Job JobAt(const Pass &p, uint32_t index) {
   return job;
 }
 
+// A job without depth: a phase of the input gradient that no filter tap meets, or a chunk beyond the quads of the last merged group.
+inline bool IsEmpty(const Job &job) { return job.chunk.quads * job.taps == 0; }
+
 inline uint32_t JobsOf(const Pass &p) { return p.groups * RowBlocks(p) * TilesOf(p.tiling) * ChunksOf(p.tiling); }
 
 // Jobs that give one result: the chunks of a tile's depth; the tiles that a weight gradient sums over.

@@ -135,6 +135,22 @@ LoadPlanes_GroupQuad:
   }
 }
 
+// A job without depth still gives sums, of 0: all of its windows meet one word of zeros, whichever weights are on chip.
+inline void LoadZero(const Job &job, Operands &operands) {
+  operands.group_offset[0] = 0;
+LoadZero_Byte:
+  for (uint32_t i = 0; i < kWordBytes; ++i) {
+#pragma HLS UNROLL
+    operands.planes[i] = 0;
+  }
+LoadZero_Window:
+  for (uint32_t i = 0; i < WordsOf(job.tile); ++i) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
+#pragma HLS PIPELINE II = 1
+    operands.word_offset[i] = 0;
+  }
+}
+
 // Rows that only fill a block of the array are zero, so that they give nothing.
 template <uint32_t kBytes>
 inline void ClearRows(int8_t (*tile)[kBytes], uint32_t first, uint32_t end, uint32_t bytes) {

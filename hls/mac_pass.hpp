@@ -14,12 +14,6 @@
 
 namespace strop {
 
-// A chunk without taps (a phase of the input gradient that no filter tap meets) still gives sums, of 0.
-inline void GiveZero(const Job &job, Operands &operands, WeightTile weights) {
-  operands.group_offset[0] = 0;
-  ClearRows(weights, 0, PaddedRows(job.rows), kQuad);
-}
-
 // What of a job's depth the array multiplies.
 struct Depth {
   uint32_t first_group;  // in the weight tile
@@ -29,22 +23,21 @@ struct Depth {
 // First process: operands that change with every job.
 inline void LoadJob(Lane &lane, const int8_t *maps, const Pass &p, const Job &job, Operands &operands) {
   LoadPlanes(maps, p, job, operands);
+  if (IsEmpty(job)) LoadZero(job, operands);
   if (p.mode == MacMode::kWeightGradient) LoadErrors(lane, maps, p, job, operands);
 }
 
 // Second process: the weights where they change, and the array. `weights_held` names what is in the weight tile.
 inline void MultiplyJob(Lane &lane, const int8_t *filters, const Pass &p, const Job &job, uint32_t index,
-                        uint32_t &weights_held, bool first, bool last, Operands &operands, AccumulatorTile finished) {
+                        uint32_t &weights_held, bool first, bool last, const Operands &operands,
+                        AccumulatorTile finished) {
   Depth depth = {0, job.chunk.quads * job.taps};
   if (p.mode == MacMode::kForward) {
     const uint32_t wanted = p.tiling.resident ? index / ChunksOf(p.tiling) / TilesOf(p.tiling) : index;
     if (wanted != weights_held) LoadWeights(lane, filters, p, job, lane.tiles.weights);
     weights_held = wanted;
     if (p.tiling.resident) depth.first_group = job.chunk.first_quad * p.window.h.taps * p.window.w.taps;
-    if (depth.groups == 0) {
-      GiveZero(job, operands, lane.tiles.weights);
-      depth = {0, 1};
-    }
+    if (IsEmpty(job)) depth = {0, 1};
   }
   STROP_LEAF(lane, MacTile)
   (p.mode, lane.tiles.weights, depth.first_group, operands, PaddedRows(job.rows), WordsOf(job.tile), depth.groups,

@@ -8,12 +8,13 @@
 namespace strop {
 namespace model {
 
-// LoadPlanes.
+// LoadPlanes, LoadZero.
 inline void LoadPlanesModel(Stage &load, const strop_board &board, const Pass &p, const Job &job) {
   const Region region = RegionOf(p, job);
   EachWord(load, board, Way::kRead, uint64_t{region.quads} * region.images * region.height * region.width);
   Nest(load, job.tile.images * job.tile.rows, job.tile.columns);
   Nest(load, job.chunk.quads * job.chunk.rows, p.window.w.taps);
+  if (IsEmpty(job)) Loop(load, WordsOf(job.tile));
 }
 
 // LoadErrors.
@@ -103,8 +104,7 @@ inline void StoreGradientModel(Stage &store, const strop_board &board, const Pas
 
 // Which depth the array runs through, MultiplyJob.
 inline uint32_t DepthOf(const Pass &p, const Job &job) {
-  const uint32_t groups = job.chunk.quads * job.taps;
-  return p.mode == MacMode::kForward && groups == 0 ? 1 : groups;
+  return p.mode == MacMode::kForward && IsEmpty(job) ? 1 : job.chunk.quads * job.taps;
 }
 
 // MacTile's turns.
