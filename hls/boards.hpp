@@ -28,6 +28,17 @@ constexpr TileShape kTileShapes[kBoardCount] = {
     {16, 64, 52, 288, 2048, 128, 4},  // kZcu104
 };
 
+// What the planning (window.hpp) and the arrays on chip rely on.
+constexpr bool IsSound(const TileShape &s) {
+  const bool whole = s.tile_rows % s.mac_rows == 0 && s.tile_rows % STROP_QUAD == 0;  // blocks of the array, quads
+  const bool window = s.plane_words >= STROP_MAX_KERNEL * STROP_MAX_KERNEL;           // the largest, over one quad
+  const bool taps = s.tile_words >= STROP_MAX_KERNEL;  // a weight gradient's columns: a row of them at least,
+  return whole && window && taps && s.tile_groups >= s.tile_words;  // and each has an offset
+}
+static_assert(IsSound(kTileShapes[kNative]), "the emulator's tiles");
+static_assert(IsSound(kTileShapes[kPynqZ2]) && IsSound(kTileShapes[kUltra96V2]), "the smaller boards' tiles");
+static_assert(IsSound(kTileShapes[kKv260]) && IsSound(kTileShapes[kZcu104]), "the larger boards' tiles");
+
 #ifndef STROP_BOARD
 #define STROP_BOARD kNative
 #endif

@@ -13,7 +13,7 @@ namespace strop {
 inline Pass LayerPass(const strop_command &c) {
   Pass p = {};
   p.view = ViewLayoutOf(c);
-  p.groups = Blocks(c.groups, p.view.merged);
+  p.groups = CeilDivide(c.groups, p.view.merged);
   p.layer_groups = c.groups;
   p.pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
   p.kernel_h = c.kernel_h;
@@ -66,7 +66,7 @@ inline Pass InputGradientPass(const TileShape &shape, const strop_command &c, ui
   p.depth = OutputSide(p, c);
   p.window = GradientWindow(c, phase_h, phase_w);
   if (p.flat) {
-    const uint32_t rows = Blocks(c.channels_in, kQuad) * kQuad * p.view.taps;
+    const uint32_t rows = CeilDivide(c.channels_in, kQuad) * kQuad * p.view.taps;
     p.rows = {rows, rows};
     p.window.h = ForwardAxis(1, 1, 1, 1, 0, 1);
     p.window.w = p.window.h;

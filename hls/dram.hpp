@@ -1,5 +1,6 @@
-// Access to the arena. The kernel sees it through two ports: `dram` counts bytes, `words` counts 32-bit words. Within one operation a
-// value is written and read through the same port: int8 tensors through bytes, everything else through words.
+// Access to the arena. The kernel sees it through four ports: `dram` counts bytes, `words` counts 32-bit words; `maps` and `filters` are
+// bytes that are only read, of what an earlier operation wrote. What an operation writes and reads again goes through one port: int8
+// tensors through `dram`, everything else through `words`.
 #ifndef STROP_DRAM_HPP
 #define STROP_DRAM_HPP
 

@@ -15,6 +15,8 @@ inline uint32_t Smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 inline uint32_t Larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
+inline uint32_t CeilDivide(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
 inline int32_t Sat32(int64_t x) { return static_cast<int32_t>(Clamp(x, -kMaxInt32, kMaxInt32)); }
 
 // rsh: arithmetic shift right with rounding half up; a negative shift goes left.

@@ -36,14 +36,14 @@ STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=version offset=STROP_REG_VERSION)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=return)
   // clang-format on
   static strop::Machine machine;  // on-chip memory
-#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.weights type = cyclic factor = kMacRows dim = 1
+#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.weights type = cyclic factor = strop::kMacRows dim = 1
 #pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.weights type = cyclic factor = 4 dim = 2
 #if STROP_WIDE_ARRAY
 #pragma HLS BIND_STORAGE variable = machine.lane.tiles.weights type = ram_2p impl = uram
 #endif
 #pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.strip type = complete dim = 1
 #pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.strip type = cyclic factor = 4 dim = 2
-#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = cyclic factor = kMacRows dim = 1
+#pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = cyclic factor = strop::kMacRows dim = 1
 #pragma HLS ARRAY_PARTITION variable = machine.lane.tiles.accumulator type = complete dim = 3
 #pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.row type = cyclic factor = strop::kPortBytes
 #pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.wide type = cyclic factor = strop::kPortValues

@@ -55,9 +55,9 @@ struct Pass {
   Store store;
 };
 
-inline uint32_t QuadsOf(const Pass &p, uint32_t channels) { return p.pixels ? channels : Blocks(channels, kQuad); }
+inline uint32_t QuadsOf(const Pass &p, uint32_t channels) { return p.pixels ? channels : CeilDivide(channels, kQuad); }
 
-inline uint32_t RowBlocks(const Pass &p) { return Blocks(Smaller(p.rows.merged, p.rows.channels), p.block_rows); }
+inline uint32_t RowBlocks(const Pass &p) { return CeilDivide(Smaller(p.rows.merged, p.rows.channels), p.block_rows); }
 
 // What is one job of a pass.
 struct Job {
@@ -118,9 +118,9 @@ inline void DivideRows(Pass &p, uint32_t lanes) {
   const uint32_t others = p.groups * (p.mode == MacMode::kForward ? TilesOf(p.tiling) : ChunksOf(p.tiling));
   if (lanes == 1 || others >= 2 * lanes) return;
   const uint32_t rows = Smaller(p.rows.merged, p.rows.channels);
-  const uint32_t blocks = Blocks(RowBlocks(p), lanes) * lanes;
+  const uint32_t blocks = CeilDivide(RowBlocks(p), lanes) * lanes;
   constexpr uint32_t kStep = 2 * kQuad;  // rows that the vectorized loops take at once
-  p.block_rows = Smaller(p.block_rows, Blocks(Blocks(rows, blocks), kStep) * kStep);
+  p.block_rows = Smaller(p.block_rows, CeilDivide(CeilDivide(rows, blocks), kStep) * kStep);
 }
 
 // Position i of a tile along an axis, in the result map.
@@ -131,14 +131,14 @@ inline void FindPlaces(const Pass &p, const Job &job, uint32_t places[kTileWords
   uint32_t word = 0;
 FindPlaces_Image:
   for (uint32_t n = 0; n < job.tile.images; ++n) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
   FindPlaces_Row:
     for (uint32_t i = 0; i < job.tile.rows; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
       const uint32_t line = ((job.tile.first_n + n) * p.out_h + OutAt(p.window.h, job.tile.first_h + i)) * p.out_w;
     FindPlaces_Column:
       for (uint32_t j = 0; j < job.tile.columns; ++j) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = 1
         places[word++] = line + OutAt(p.window.w, job.tile.first_w + j);
       }

@@ -41,7 +41,7 @@ inline void LoadRegion(const int8_t *dram, const Region &region, uint32_t map_h,
   uint32_t column = 0;
 LoadRegion_Word:
   for (uint32_t word = 0; word < region.quads * region.images * region.height * region.width; ++word) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 2048
 #pragma HLS PIPELINE II = kWordCycles
     const int32_t y = region.y + static_cast<int32_t>(row);
     const int32_t x = region.x + static_cast<int32_t>(column);
@@ -106,13 +106,13 @@ inline void LoadPlanes(const int8_t *dram, const Pass &p, const Job &job, Operan
   uint32_t word = 0;
 LoadPlanes_WordImage:
   for (uint32_t n = 0; n < job.tile.images; ++n) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
   LoadPlanes_WordRow:
     for (uint32_t i = 0; i < job.tile.rows; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
     LoadPlanes_WordColumn:
       for (uint32_t j = 0; j < job.tile.columns; ++j) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = 1
         operands.word_offset[word++] = n * image + i * h.stride * width + j * w.stride;
       }
@@ -121,7 +121,7 @@ LoadPlanes_WordImage:
   uint32_t group = 0;
 LoadPlanes_GroupQuad:
   for (uint32_t q = 0; q < job.chunk.quads; ++q) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 288
   LoadPlanes_GroupRow:
     for (uint32_t u = 0; u < job.chunk.rows; ++u) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 15
@@ -168,7 +168,7 @@ ClearRows_Row:
 
 inline uint32_t PaddedRows(uint32_t rows) {
   constexpr uint32_t kBlock = kShape.mac_rows > kQuad ? kShape.mac_rows : kQuad;
-  return Blocks(rows, kBlock) * kBlock;
+  return CeilDivide(rows, kBlock) * kBlock;
 }
 
 // Forward: rows of the view lie as the array wants them.
@@ -178,7 +178,7 @@ inline void LoadFilters(const int8_t *dram, const Pass &p, const Job &job, const
   const uint32_t first = p.weights + (job.group * p.rows.merged + job.first_row) * p.view.row_bytes + at;
 LoadFilters_Row:
   for (uint32_t row = 0; row < job.rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
     BurstRead(weights[row], dram, first + row * p.view.row_bytes, bytes);
   }
   ClearRows(weights, job.rows, PaddedRows(job.rows), bytes);
@@ -206,15 +206,15 @@ LoadTurnedFilters_TapRow:
   const uint32_t quads_at_once = kStrip / (row_taps * kQuad);
   const uint32_t first = job.group * p.depth.merged;
   const uint32_t last = first + ChannelsOf(p.depth, job.group) - 1;
-  const uint32_t row_quads = Blocks(job.rows, kQuad);
+  const uint32_t row_quads = CeilDivide(job.rows, kQuad);
 LoadTurnedFilters_Rows:
   for (uint32_t quad = 0; quad < row_quads; quad += quads_at_once) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
     const uint32_t held = Smaller(quads_at_once, row_quads - quad);
     const uint32_t column = (job.first_row / kQuad + quad) * row_taps * kQuad;
   LoadTurnedFilters_Depth:
     for (uint32_t q = 0; q < part.quads; ++q) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 288
       const int8_t *filter[kQuad];
     LoadTurnedFilters_Channel:
       for (uint32_t k = 0; k < kQuad; ++k) {
@@ -227,7 +227,7 @@ LoadTurnedFilters_Rows:
       }
     LoadTurnedFilters_Quad:
       for (uint32_t i = 0; i < held; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
         STROP_LEAF(lane, TurnFilters)
         (filter, i * row_taps * kQuad, taps, count, weights, (quad + i) * kQuad, q * count);
       }
@@ -253,10 +253,11 @@ inline void LoadErrors(Lane &lane, const int8_t *dram, const Pass &p, const Job 
   const uint32_t first_quad = (job.group * p.rows.merged + job.first_row) / kQuad;
   uint32_t places[kTileWords];
   FindPlaces(p, job, places);
-  STROP_COUNT_READ(Blocks(job.rows, kQuad) * count * kWordBytes);
+  STROP_COUNT_READ(CeilDivide(job.rows, kQuad) * count * kWordBytes);
   STROP_LEAF(lane, TransposeErrors)
-  (dram + p.error + first_quad * p.error_plane, p.error_plane, Blocks(job.rows, kQuad), places, count, operands.errors);
-  ClearRows(operands.errors, Blocks(job.rows, kQuad) * kQuad, PaddedRows(job.rows), count * kImages);
+  (dram + p.error + first_quad * p.error_plane, p.error_plane, CeilDivide(job.rows, kQuad), places, count,
+   operands.errors);
+  ClearRows(operands.errors, CeilDivide(job.rows, kQuad) * kQuad, PaddedRows(job.rows), count * kImages);
 }
 
 }  // namespace strop

@@ -99,7 +99,7 @@ static inline void TransposeErrors(const int8_t *map, uint32_t plane, uint32_t q
   uint32_t word = 0;
 TransposeErrors_Word:
   for (uint32_t turn = 0; turn < quads * count; ++turn) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 576
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 832
 #pragma HLS PIPELINE II = kWordCycles
     const uint32_t from = quad * plane + places[word] * kWordBytes;
   TransposeErrors_Image:
@@ -127,10 +127,10 @@ static inline int32_t Folded(const int32_t sums[kImages], uint32_t c) {
 static inline void FoldColumns(const int32_t sums[][kImages], uint32_t quads, uint32_t taps, int32_t *filters) {
 FoldColumns_Quad:
   for (uint32_t q = 0; q < quads; ++q) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
   FoldColumns_Tap:
     for (uint32_t t = 0; t < taps; ++t) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = 4
     FoldColumns_Channel:
       for (uint32_t c = 0; c < kQuad; ++c) {

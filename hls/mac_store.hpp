@@ -23,7 +23,7 @@ inline Place PlaceOf(const Pass &p, uint32_t row_quad) {
 inline void WriteWords(int8_t *dram, uint32_t plane, const uint32_t *places, uint32_t count, const int8_t *results) {
 WriteWords_Word:
   for (uint32_t w = 0; w < count; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 36
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = kWordCycles
     BurstWrite(dram, plane + places[w] * kWordBytes, results + w * kWordBytes, kWordBytes);
   }
@@ -34,15 +34,15 @@ inline void FindPositions(const Pass &p, const Job &job, uint32_t positions[kTil
   uint32_t word = 0;
 FindPositions_Image:
   for (uint32_t n = 0; n < job.tile.images; ++n) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
   FindPositions_Row:
     for (uint32_t i = 0; i < job.tile.rows; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
       const uint32_t line =
           (job.tile.first_n + n) * kImages * p.order.image + OutAt(p.window.h, job.tile.first_h + i) * p.order.row;
     FindPositions_Column:
       for (uint32_t j = 0; j < job.tile.columns; ++j) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = 1
         positions[word++] = line + OutAt(p.window.w, job.tile.first_w + j) * p.order.column;
       }
@@ -82,7 +82,7 @@ inline void StoreMaps(Lane &lane, int8_t *dram, const Pass &p, const Job &job, c
   if (p.store.mode == StoreMode::kDither) FindPositions(p, job, positions);
 StoreMaps_Quad:
   for (uint32_t row = 0; row < job.rows; row += kQuad) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
 #pragma HLS DATAFLOW
     alignas(64) int8_t results[kTileWords * kWordBytes];
     const Place place = PlaceOf(p, (job.group * p.rows.merged + job.first_row + row) / kQuad);
@@ -96,7 +96,7 @@ StoreMaps_Quad:
 inline void MeasureMaps(Lane &lane, const Job &job, const AccumulatorTile finished) {
 MeasureMaps_Quad:
   for (uint32_t row = 0; row < job.rows; row += kQuad) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
     const uint32_t largest = STROP_LEAF(lane, MaxAbsWords)(finished, row, WordsOf(job.tile));
     lane.max_abs = Larger(largest, lane.max_abs);
   }
@@ -106,7 +106,7 @@ MeasureMaps_Quad:
 inline void StoreLogits(Lane &lane, int32_t *words, const Pass &p, const Job &job, const AccumulatorTile finished) {
 StoreLogits_Row:
   for (uint32_t row = 0; row < job.rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
     const uint32_t channel = job.group * p.rows.merged + job.first_row + row;
     const int64_t bias =
         RoundShift(ReadWord(words, p.store.bias + 4 * channel), STROP_PARAMETER_FRACTION - p.store.logit_exponent);
@@ -114,7 +114,7 @@ StoreLogits_Row:
     const uint32_t count = Smaller(job.tile.images * kImages, p.batch - first);
   StoreLogits_Image:
     for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 512
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 832
 #pragma HLS PIPELINE II = 1
       lane.tiles.wide[i] = Sat32(finished[row][i / kImages][i % kImages] + bias);
     }
@@ -144,7 +144,7 @@ inline void StoreGradient(Lane &lane, int32_t *words, const Pass &p, const Job &
   int32_t *sums = lane.tiles.wide;
 StoreGradient_Row:
   for (uint32_t row = 0; row < job.rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
     const Filters filters = FiltersOf(p, job.group * p.rows.merged + job.first_row + row);
     const uint32_t first = Larger(held, filters.first);
     const uint32_t end = Smaller(held + channels, filters.first + filters.channels);

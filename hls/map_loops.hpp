@@ -10,7 +10,7 @@ namespace STROP_LEAVES {
 static inline void FillWords(int8_t *target, uint32_t words, int8_t value) {
 FillWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   FillWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -24,7 +24,7 @@ FillWords_Word:
 static inline void MaxWords(const int8_t *source, uint32_t step, int8_t *target, uint32_t words) {
 MaxWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   MaxWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -120,7 +120,7 @@ AddIfFirst_Add:
 static inline void SumPositions(const int8_t *x, uint32_t words, int32_t sum[kWordBytes]) {
 SumPositions_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   SumPositions_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -136,7 +136,7 @@ static inline void SpreadDithered(const int32_t value[kWordBytes], int8_t *targe
   DitherWalk walk = WalkFrom(dither, first);
 SpreadDithered_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
     const uint32_t index = DitherProduct(walk.index);
   SpreadDithered_Byte:
@@ -162,7 +162,7 @@ static inline void AddWords(const int8_t *a, const int8_t *b, int8_t *target, ui
                             int32_t shift_b, int32_t low) {
 AddWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   AddWords_Byte:
     for (uint32_t i = 0; i < kWordBytes; ++i) {
@@ -177,7 +177,7 @@ AddWords_Word:
 static inline void MaskWords(const int8_t *error, const int8_t *y, int8_t *target, uint32_t words, int32_t low) {
 MaskWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   MaskWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -194,7 +194,7 @@ static inline void AddDithered(const int8_t *coarse, const int8_t *fine, int8_t 
   DitherWalk walk = WalkFrom(dither, first);
 AddDithered_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
     const uint32_t index = DitherProduct(walk.index);
   AddDithered_Byte:

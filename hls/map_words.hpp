@@ -15,8 +15,6 @@ constexpr uint32_t kPassWords = kRowWords;
 constexpr uint32_t kPassWords = 512;
 #endif
 
-inline uint32_t CeilDivide(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 struct MapShape {
   uint32_t channels;
   uint32_t batch;

@@ -14,7 +14,7 @@ static inline void SumWords(const int8_t *x, uint32_t words, int32_t sum[kQuad])
   int32_t total[kQuad] = {0, 0, 0, 0};
 SumWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   SumWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -37,7 +37,7 @@ static inline void CountAbove(const int8_t *x, uint32_t words, const int32_t thr
   int32_t equal[kQuad] = {0, 0, 0, 0};
 CountAbove_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   CountAbove_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -62,7 +62,7 @@ CountAbove_Channel:
 static inline void NormalizeWords(const int8_t *x, int8_t *y, uint32_t words, uint32_t images, const QuadNorm &norm) {
 NormalizeWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   NormalizeWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -82,7 +82,7 @@ static inline void MaskedSums(const int8_t *error, const int8_t *y, const int8_t
   int32_t s2[kQuad] = {0, 0, 0, 0};
 MaskedSums_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   MaskedSums_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -114,7 +114,7 @@ static inline uint32_t NormGradientMaxAbs(const int8_t *error, const int8_t *y, 
   int32_t largest = 0;
 NormGradientMaxAbs_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
   NormGradientMaxAbs_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -138,7 +138,7 @@ static inline void NormGradientWords(const int8_t *error, const int8_t *y, const
   DitherWalk walk = WalkFrom(dither, first);
 NormGradientWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
 #pragma HLS PIPELINE II = kWordCycles
     const uint32_t index = DitherProduct(walk.index);
   NormGradientWords_Byte:

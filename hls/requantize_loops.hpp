@@ -40,7 +40,7 @@ static inline uint32_t MaxAbsWords(const AccumulatorTile accumulator, uint32_t r
   int32_t largest = 0;
 MaxAbsWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = kWordCycles
   MaxAbsWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -61,7 +61,7 @@ static inline void RequantizeWords(const AccumulatorTile accumulator, uint32_t r
   uint32_t above_half = 0;
 RequantizeWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = kWordCycles
   RequantizeWords_Byte:
     for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -85,7 +85,7 @@ static inline void RequantizeDitheredWords(const AccumulatorTile accumulator, ui
   uint32_t above_half = 0;
 RequantizeDithered_Word:
   for (uint32_t w = 0; w < words; ++w) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = kWordCycles
     const uint32_t position = DitherProduct(positions[w]);
   RequantizeDithered_Byte:

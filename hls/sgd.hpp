@@ -19,7 +19,7 @@ struct SgdPart {
 constexpr uint32_t kSgdValuesOnChip = 512;
 constexpr uint32_t kSgdValues = STROP_HARDWARE ? kSgdValuesOnChip : STROP_MAX_REDUCTION;
 
-inline uint32_t SgdPartsOfRow(const strop_command &c) { return (c.columns + kSgdValues - 1) / kSgdValues; }
+inline uint32_t SgdPartsOfRow(const strop_command &c) { return CeilDivide(c.columns, kSgdValues); }
 
 inline SgdPart SgdPartAt(const strop_command &c, uint32_t index) {
   const uint32_t parts = SgdPartsOfRow(c);

@@ -43,7 +43,7 @@ static inline uint32_t SgdRow(int32_t *master, int32_t *momentum, const int32_t 
   int32_t largest = 0;
 SgdRow_Value:
   for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 512
 #pragma HLS PIPELINE II = 1
     const int64_t w = master[i];
     const int64_t v = momentum[i];
@@ -66,7 +66,7 @@ static inline uint32_t MaxAbs(const int32_t *values, uint32_t count) {
   int32_t largest = 0;
 MaxAbs_Value:
   for (uint32_t i = 0; i < count; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
 #pragma HLS PIPELINE II = 1
     const int32_t magnitude = Magnitude(values[i]);
     largest = magnitude > largest ? magnitude : largest;
@@ -89,7 +89,7 @@ static inline void PackQuads(const int32_t *master, uint32_t skip, uint32_t chan
                              int32_t shift, int8_t *view) {
 PackQuads_Quad:
   for (uint32_t q = 0; q < quads; ++q) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
   PackQuads_Tap:
     for (uint32_t t = 0; t < taps; ++t) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 225

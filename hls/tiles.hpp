@@ -23,7 +23,8 @@ static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kStrip, "a quad's t
 static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kHeld, "and the masters that a view is made of");
 static_assert(kTileWords * kImages <= kHeld, "a row of results must be held, as logits or as gradients");
 static_assert(kQuad * kImages == kWordBytes, "a word is one position of a quad in an image group");
-static_assert(kTileRows % kShape.mac_rows == 0 && kTileRows % kQuad == 0, "tile rows must be whole blocks and quads");
+static_assert(STROP_MAX_PIXEL_CHANNELS * STROP_MAX_KERNEL * (STROP_MAX_KERNEL + kQuad - 1) <= kHeld,
+              "a pixel filter must fit");
 
 // The left operands, row by row: weights [group of 4 depth values][4], errors [word][16 images].
 using WeightTile = int8_t[kTileRows][kTileGroups * kQuad];

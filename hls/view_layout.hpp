@@ -2,7 +2,7 @@
 #ifndef STROP_VIEW_LAYOUT_HPP
 #define STROP_VIEW_LAYOUT_HPP
 
-#include "contract.h"
+#include "fixed_point.hpp"
 
 namespace strop {
 
@@ -23,11 +23,11 @@ inline uint32_t MergedGroups(const strop_command &c) {
 
 inline ViewLayout ViewLayoutOf(const strop_command &c) {
   if (c.flags & STROP_FLAG_PIXELS) {
-    const uint32_t taps = c.kernel_h * ((c.kernel_w + STROP_QUAD - 1) / STROP_QUAD);
+    const uint32_t taps = c.kernel_h * CeilDivide(c.kernel_w, STROP_QUAD);
     return {1, c.channels_in, taps, c.channels_in * taps * STROP_QUAD};
   }
   const uint32_t merged = MergedGroups(c);
-  const uint32_t quads = (merged * (c.channels_in / c.groups) + STROP_QUAD - 1) / STROP_QUAD;
+  const uint32_t quads = CeilDivide(merged * (c.channels_in / c.groups), STROP_QUAD);
   const uint32_t taps = c.kernel_h * c.kernel_w;
   return {merged, quads, taps, quads * taps * STROP_QUAD};
 }

@@ -36,18 +36,16 @@ struct Window {
   Axis w;
 };
 
-inline uint32_t Blocks(uint32_t items, uint32_t size) { return (items + size - 1) / size; }
-
 inline Axis ForwardAxis(uint32_t source, uint32_t out, uint32_t kernel, uint32_t stride, uint32_t pad,
                         uint32_t tap_step) {
-  return {source, out, stride, -static_cast<int32_t>(pad), Blocks(kernel, tap_step), tap_step, 0, 1, 0, 1};
+  return {source, out, stride, -static_cast<int32_t>(pad), CeilDivide(kernel, tap_step), tap_step, 0, 1, 0, 1};
 }
 
 // Phase `phase` of the input gradient along one axis: positions phase, phase + stride, ... of `in`.
 inline Axis GradientAxis(uint32_t in, uint32_t out, uint32_t kernel, uint32_t stride, uint32_t pad, uint32_t phase) {
-  const uint32_t count = phase < in ? Blocks(in - phase, stride) : 0;
+  const uint32_t count = phase < in ? CeilDivide(in - phase, stride) : 0;
   const uint32_t first = (phase + pad) % stride;
-  const uint32_t taps = first < kernel ? Blocks(kernel - first, stride) : 0;
+  const uint32_t taps = first < kernel ? CeilDivide(kernel - first, stride) : 0;
   const int32_t origin = static_cast<int32_t>((phase + pad - first) / stride) - static_cast<int32_t>(taps) + 1;
   const uint32_t last = taps > 0 ? first + stride * (taps - 1) : 0;
   return {out, count, 1, origin, taps, 1, last, -static_cast<int32_t>(stride), phase, stride};
@@ -55,12 +53,13 @@ inline Axis GradientAxis(uint32_t in, uint32_t out, uint32_t kernel, uint32_t st
 
 inline Window ForwardWindow(const strop_command &c) {
   const uint32_t tap_step = (c.flags & STROP_FLAG_PIXELS) ? kQuad : 1;
-  return {Blocks(c.batch, kImages), ForwardAxis(c.height_in, c.height_out, c.kernel_h, c.stride_h, c.pad_top, 1),
+  return {CeilDivide(c.batch, kImages), ForwardAxis(c.height_in, c.height_out, c.kernel_h, c.stride_h, c.pad_top, 1),
           ForwardAxis(c.width_in, c.width_out, c.kernel_w, c.stride_w, c.pad_left, tap_step)};
 }
 
 inline Window GradientWindow(const strop_command &c, uint32_t phase_h, uint32_t phase_w) {
-  return {Blocks(c.batch, kImages), GradientAxis(c.height_in, c.height_out, c.kernel_h, c.stride_h, c.pad_top, phase_h),
+  return {CeilDivide(c.batch, kImages),
+          GradientAxis(c.height_in, c.height_out, c.kernel_h, c.stride_h, c.pad_top, phase_h),
           GradientAxis(c.width_in, c.width_out, c.kernel_w, c.stride_w, c.pad_left, phase_w)};
 }
 
@@ -98,7 +97,7 @@ inline Tiling PlanTiling(const TileShape &shape, const Window &window, uint32_t 
   uint64_t least = ~uint64_t{0};
 PlanTiling_Columns:
   for (uint32_t columns = 1; columns <= shape.tile_words; ++columns) {
-#pragma HLS LOOP_TRIPCOUNT min = 16 max = 32
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
     if (columns > window.w.count) break;
     const uint32_t width = Reach(window.w, columns, window.w.taps);
     const uint32_t on_chip = WindowsWithin(window.h, shape.plane_words / width, best.tap_rows);
@@ -109,10 +108,10 @@ PlanTiling_Columns:
     const uint32_t most_images = Smaller(shape.tile_words / (rows * columns), shape.plane_words / (height * width));
     const uint32_t images = whole ? Smaller(window.image_groups, most_images) : 1;
     const uint32_t region = images * height * width;
-    const uint32_t tiles_n = Blocks(window.image_groups, images);
-    const uint32_t tiles_h = Blocks(window.h.count, rows);
-    const uint32_t tiles_w = Blocks(window.w.count, columns);
-    const uint32_t weights = best.resident ? 0 : Blocks(shape.tile_rows * taps, kImages);  // loaded with every tile
+    const uint32_t tiles_n = CeilDivide(window.image_groups, images);
+    const uint32_t tiles_h = CeilDivide(window.h.count, rows);
+    const uint32_t tiles_w = CeilDivide(window.w.count, columns);
+    const uint32_t weights = best.resident ? 0 : CeilDivide(shape.tile_rows * taps, kImages);  // loaded with every tile
     const uint64_t words = uint64_t{tiles_n} * tiles_h * tiles_w * (region + weights);
     if (words < least) {
       least = words;
@@ -130,8 +129,8 @@ PlanTiling_Columns:
   const bool all_taps = best.tap_rows == window.h.taps;
   best.quads = all_taps ? Smaller(most_groups / (taps > 0 ? taps : 1), shape.plane_words / region) : 1;
   best.quads = Smaller(best.quads, quads);
-  best.quad_chunks = Blocks(quads, best.quads);
-  best.row_chunks = all_taps ? 1 : Blocks(window.h.taps, best.tap_rows);
+  best.quad_chunks = CeilDivide(quads, best.quads);
+  best.row_chunks = all_taps ? 1 : CeilDivide(window.h.taps, best.tap_rows);
   return best;
 }
 

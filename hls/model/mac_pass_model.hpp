@@ -20,7 +20,7 @@ inline void LoadPlanesModel(Stage &load, const strop_board &board, const Pass &p
 // LoadErrors.
 inline void LoadErrorsModel(Stage &load, const strop_board &board, const Job &job) {
   Nest(load, job.tile.images * job.tile.rows, job.tile.columns);
-  EachWord(load, board, Way::kRead, uint64_t{Blocks(job.rows, kQuad)} * WordsOf(job.tile));
+  EachWord(load, board, Way::kRead, uint64_t{CeilDivide(job.rows, kQuad)} * WordsOf(job.tile));
 }
 
 // LoadTurnedFilters.
@@ -28,7 +28,7 @@ inline void LoadTurnedModel(Stage &load, const strop_board &board, const Pass &p
                             uint32_t taps) {
   const uint32_t row_taps = p.flat ? 1 : p.view.taps;
   const uint32_t at_once = kStrip / (row_taps * kQuad);
-  const uint32_t row_quads = Blocks(job.rows, kQuad);
+  const uint32_t row_quads = CeilDivide(job.rows, kQuad);
   Loop(load, taps);
   for (uint32_t quad = 0; quad < row_quads; quad += at_once) {
     const uint32_t held = Smaller(at_once, row_quads - quad);
@@ -62,7 +62,7 @@ inline void StoreMapsModel(Stage &store, const strop_board &board, const Pass &p
   if (dithered) Loop(requantize, kWordBytes);  // FindLanes
   Loop(requantize, count, WordCycles(board));
   EachWord(write, board, Way::kWrite, count);
-  const uint64_t quads = Blocks(job.rows, kQuad);
+  const uint64_t quads = CeilDivide(job.rows, kQuad);
   const uint64_t slower = Later(requantize.cycles, write.cycles);
   Move(store, Way::kWrite, quads * write.bytes);
   store.cycles += requantize.cycles + write.cycles + (quads - 1) * slower;
@@ -109,7 +109,8 @@ inline uint32_t DepthOf(const Pass &p, const Job &job) {
 
 // MacTile's turns.
 inline uint64_t ArrayCycles(const TileShape &shape, const Pass &p, const Job &job) {
-  return uint64_t{WordsOf(job.tile)} * Blocks(Blocks(job.rows, kQuad) * kQuad, shape.mac_rows) * DepthOf(p, job);
+  return uint64_t{WordsOf(job.tile)} * CeilDivide(CeilDivide(job.rows, kQuad) * kQuad, shape.mac_rows) *
+         DepthOf(p, job);
 }
 
 // MacPass.

@@ -10,24 +10,22 @@
 namespace strop {
 namespace model {
 
-inline uint32_t Ceil(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 // Halves of a BRAM for `depth` words of `bits`: 18 Kib as 512 x 36, 1024 x 18, 2048 x 9 with a port to read and one to write (UG473,
 // UG573, "Block RAM").
 inline uint32_t HalfBrams(uint32_t bits, uint32_t depth) {
   uint32_t least = ~0u;
   for (uint32_t step = 0; step < 3; ++step) {
-    const uint32_t needed = Ceil(bits, 36 >> step) * Ceil(depth, 512 << step);
+    const uint32_t needed = CeilDivide(bits, 36 >> step) * CeilDivide(depth, 512 << step);
     if (needed < least) least = needed;
   }
   return least;
 }
 
 // 288 Kib as 4096 x 72 (UG573, "UltraRAM").
-inline uint32_t Urams(uint32_t bits, uint32_t depth) { return Ceil(bits, 72) * Ceil(depth, 4096); }
+inline uint32_t Urams(uint32_t bits, uint32_t depth) { return CeilDivide(bits, 72) * CeilDivide(depth, 4096); }
 
 // A memory of LUTs with a port to read and one to write: 3 bits of 64 words in 4 LUTs (RAM64M of UG474; RAM64M8 of UG574 gives 7 in 8).
-inline uint32_t MemoryLuts(uint32_t bits, uint32_t depth) { return Ceil(bits * Ceil(depth, 64) * 4, 3); }
+inline uint32_t MemoryLuts(uint32_t bits, uint32_t depth) { return CeilDivide(bits * CeilDivide(depth, 64) * 4, 3); }
 
 enum Kind { kBram, kUram, kLut };
 
@@ -111,7 +109,7 @@ inline uint32_t LutsOf(const TileShape &shape) {
 inline strop_resources ResourcesOf(Board index) {
   const TileShape &shape = kTileShapes[index];
   const Memories m = MemoriesOf(shape, kBoards[index]);
-  return {LutsOf(shape) + m.luts, DspsOf(shape), Ceil(m.half_brams, 2), m.urams};
+  return {LutsOf(shape) + m.luts, DspsOf(shape), CeilDivide(m.half_brams, 2), m.urams};
 }
 
 }  // namespace model

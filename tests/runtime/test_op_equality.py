@@ -163,7 +163,7 @@ LAYERS = {
     "groups of three": square(18, 33, 66, 9, 3, pad=1, groups=11),
     "last group alone": square(18, 24, 6, 9, 3, groups=3),  # two groups of eight channels are merged, the third is left
     # several tiles, whose weights stay on chip; of the last group's filters only the first chunks' exist
-    "short last group in many tiles": square(18, 95, 5, 33, 5, stride=4, groups=5),
+    "short last group in many tiles": square(18, 55, 5, 33, 5, stride=4, groups=5),
     "largest filter": square(2, 3, 5, 31, 15, stride=4, pad=7),
     "one pixel": square(1, 1, 1, 1, 1),
     "largest map of a Linear": {**square(304, 2, 3, 15, 15), "flags": C.FLAG_FLAT},  # 19 groups exceed what is on chip

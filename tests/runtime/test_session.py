@@ -54,7 +54,7 @@ def test_a_state_carries_everything_over(device: Device) -> None:
 
 
 def test_streaming_equals_one_by_one(device: Device) -> None:
-    """Protects the two slots: results come in order, and equal those of mini-batches given one at a time."""
+    """Protects the two queues: results come in order, and equal those of mini-batches given one at a time."""
     batches = [next(minibatches(SMALL, size, 1, seed)) for seed, size in enumerate((8, 8, 5, 8, 2, 2, 7, 8, 8))]
     session = opened(device)
     alone = [result for minibatch in batches for result in session.train([minibatch])]
