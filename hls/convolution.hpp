@@ -9,20 +9,6 @@
 
 namespace strop {
 
-// What the three passes of a layer share.
-inline Pass LayerPass(const strop_command &c) {
-  Pass p = {};
-  p.view = ViewLayoutOf(c);
-  p.groups = CeilDivide(c.groups, p.view.merged);
-  p.layer_groups = c.groups;
-  p.pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
-  p.kernel_h = c.kernel_h;
-  p.kernel_w = c.kernel_w;
-  p.weights = c.weights;
-  p.batch = c.batch;
-  return p;
-}
-
 inline Side InputSide(const Pass &p, const strop_command &c) {
   return {c.channels_in, p.view.merged * (c.channels_in / c.groups)};
 }
@@ -31,22 +17,50 @@ inline Side OutputSide(const Pass &p, const strop_command &c) {
   return {c.channels_out, p.view.merged * (c.channels_out / c.groups)};
 }
 
-inline uint32_t DepthQuads(const Pass &p) { return QuadsOf(p, Smaller(p.depth.merged, p.depth.channels)); }
-
-inline Pass ForwardPass(const TileShape &shape, const strop_command &c) {
-  Pass p = LayerPass(c);
-  p.mode = MacMode::kForward;
-  p.rows = OutputSide(p, c);
-  p.depth = InputSide(p, c);
-  p.window = ForwardWindow(c);
+// What the three passes of a layer share.
+inline Pass LayerPass(const TileShape &shape, const strop_command &c, MacMode mode) {
+  Pass p = {};
+  p.mode = mode;
+  p.view = ViewLayoutOf(c);
+  p.groups = CeilDivide(c.groups, p.view.merged);
+  p.layer_groups = c.groups;
   p.block_rows = shape.tile_rows;
-  p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_groups);
+  p.pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
+  p.kernel_h = c.kernel_h;
+  p.kernel_w = c.kernel_w;
+  p.weights = c.weights;
   p.source = c.source;
   p.source_plane = c.source_plane;
   p.target = c.target;
   p.target_plane = c.target_plane;
+  p.batch = c.batch;
+  return p;
+}
+
+inline uint32_t DepthQuads(const Pass &p) { return QuadsOf(p, Smaller(p.depth.merged, p.depth.channels)); }
+
+// Forward and weight gradient: output channels meet windows over the layer's input, in chunks of at most `most_groups` groups.
+inline Pass OutputPass(const TileShape &shape, const strop_command &c, MacMode mode, uint32_t most_groups) {
+  Pass p = LayerPass(shape, c, mode);
+  p.rows = OutputSide(p, c);
+  p.depth = InputSide(p, c);
+  p.window = ForwardWindow(c);
+  p.tiling = PlanTiling(shape, p.window, DepthQuads(p), most_groups);
   p.out_h = c.height_out;
   p.out_w = c.width_out;
+  return p;
+}
+
+inline Pass ForwardPass(const TileShape &shape, const strop_command &c) {
+  return OutputPass(shape, c, MacMode::kForward, shape.tile_groups);
+}
+
+inline Pass WeightGradientPass(const TileShape &shape, const strop_command &c) {
+  Pass p = OutputPass(shape, c, MacMode::kWeightGradient, shape.tile_words);
+  p.error = c.source;
+  p.error_plane = c.source_plane;
+  p.source = c.source_2;
+  p.source_plane = c.source_2_plane;
   return p;
 }
 
@@ -58,8 +72,7 @@ inline bool IsFlat(const strop_command &c) {
 }
 
 inline Pass InputGradientPass(const TileShape &shape, const strop_command &c, uint32_t phase_h, uint32_t phase_w) {
-  Pass p = LayerPass(c);
-  p.mode = MacMode::kForward;
+  Pass p = LayerPass(shape, c, MacMode::kForward);
   p.turned = true;
   p.flat = IsFlat(c);
   p.rows = InputSide(p, c);
@@ -71,36 +84,13 @@ inline Pass InputGradientPass(const TileShape &shape, const strop_command &c, ui
     p.window.h = ForwardAxis(1, 1, 1, 1, 0, 1);
     p.window.w = p.window.h;
   }
-  p.block_rows = shape.tile_rows;
   p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_groups);
-  p.source = c.source;
-  p.source_plane = c.source_plane;
-  p.target = c.target;
-  p.target_plane = c.target_plane;
   p.out_h = c.height_in;
   p.out_w = c.width_in;
   const uint32_t map = c.height_in * c.width_in;
   const bool features = (c.flags & STROP_FLAG_FLAT) != 0;  // ordered as [C*H*W][N]
   p.order = features ? ElementOrder{map * c.batch, 1, c.width_in * c.batch, c.batch}
                      : ElementOrder{c.batch * map, map, c.width_in, 1};
-  return p;
-}
-
-inline Pass WeightGradientPass(const TileShape &shape, const strop_command &c) {
-  Pass p = LayerPass(c);
-  p.mode = MacMode::kWeightGradient;
-  p.rows = OutputSide(p, c);
-  p.depth = InputSide(p, c);
-  p.window = ForwardWindow(c);
-  p.block_rows = shape.tile_rows;
-  p.tiling = PlanTiling(shape, p.window, DepthQuads(p), shape.tile_words);
-  p.error = c.source;
-  p.error_plane = c.source_plane;
-  p.source = c.source_2;
-  p.source_plane = c.source_2_plane;
-  p.target = c.target;
-  p.out_h = c.height_out;
-  p.out_w = c.width_out;
   return p;
 }
 

@@ -18,7 +18,8 @@ EXAMPLE = """examples:
   strop estimate vgg-small --batch 64
   strop estimate vgg-small --batch 64 --board pynq-z2 --plot roofline.png
   strop estimate lenet5-fashion-mnist --board zcu104 --json"""
-NOTE = "modelled from the kernel's loops, never measured on a board, after the first step"
+NOTE = "modelled from the kernel's loops for every step after the first, never measured on a board"
+LEGEND = "fits: whether training fits the memory of the board. LUT to URAM: estimated share of the part that is needed"
 
 
 def add_parser(commands: Commands) -> None:
@@ -88,6 +89,7 @@ def _totals(found: list[Estimate], output: Output) -> None:
         fits = "yes" if each.fits else "no"
         rows.append((each.board.name, f"{1e3 * each.step_seconds:.2f}", *speed, memory, fits, *shares))
     output.table(head, rows)
+    output.line(LEGEND)
 
 
 _RESOURCES = tuple(f">{field.name[:-1].upper()}" for field in fields(Resources))
