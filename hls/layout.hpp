@@ -108,6 +108,7 @@ Input_Line:
     InputLine(lane, dram, c, plan, index / c.height_out / plan.groups, group, y, y == 0 || index == begin, rows);
   }
 }
+
 inline uint32_t Input(Machine &machine, const int8_t *maps, int8_t *dram, int32_t *words, const strop_command &c) {
   const InputPlan plan = PlanInput(c);
   const uint64_t work = uint64_t{plan.planes} * plan.groups * c.height_out * plan.width * kWordBytes;
