@@ -124,6 +124,9 @@ inline uint32_t WordBeyondLimit(const strop_command &c) {
   STROP_REFUSE(windows && c.pad_left >= (pixels ? 1 : c.kernel_w), pad_left);
   STROP_REFUSE(windows && WindowsLeaveMap(c.height_out, c.stride_h, c.pad_top, c.height_in), height_out);
   STROP_REFUSE(windows && WindowsLeaveMap(c.width_out, c.stride_w, c.pad_left, c.width_in), width_out);
+  const bool logits = c.opcode == STROP_OP_CONV_FORWARD && (c.flags & STROP_FLAG_LOGITS) != 0;
+  STROP_REFUSE(logits && c.height_out != 1, height_out);
+  STROP_REFUSE(logits && c.width_out != 1, width_out);
   const bool grouped = (uses & kUsesGroups) != 0;
   STROP_REFUSE(grouped && (c.channels_in % c.groups != 0 || c.channels_out % c.groups != 0), groups);
   const uint64_t taps = uint64_t{c.kernel_h} * c.kernel_w;

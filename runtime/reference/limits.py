@@ -98,6 +98,8 @@ def _contradictions(command: Any, allowed: dict[str, tuple[int, int]]) -> Iterat
         yield "pad_left", c["pad_left"] >= (1 if c["flags"] & C.FLAG_PIXELS else c["kernel_w"])
         for (pad, size_in, size_out), stride in zip(axes, ("stride_h", "stride_w"), strict=True):
             yield size_out, (c[size_out] - 1) * c[stride] >= c[size_in] + c[pad]
+    for size in ("height_out", "width_out"):
+        yield size, opcode == C.OP_CONV_FORWARD and bool(c["flags"] & C.FLAG_LOGITS) and c[size] != 1
     if "groups" in allowed:
         yield "groups", bool(c["channels_in"] % c["groups"] or c["channels_out"] % c["groups"])
         taps = c["kernel_h"] * c["kernel_w"]
