@@ -126,24 +126,31 @@ inline void DivideRows(Pass &p, uint32_t lanes) {
 // Position i of a tile along an axis, in the result map.
 inline uint32_t OutAt(const Axis &axis, uint32_t i) { return axis.out_first + i * axis.out_step; }
 
-// Where the windows of a tile stand in the result map (weight gradient: in the map of the errors), in words from its first.
-inline void FindPlaces(const Pass &p, const Job &job, uint32_t places[kTileWords]) {
+// An index for each window of a tile: the sum of its image group's, row's and column's places in the result map (weight gradient: in
+// the map of the errors) times their steps.
+inline void IndexWindows(const Pass &p, const Job &job, uint32_t image, uint32_t row, uint32_t column,
+                         uint32_t indices[kTileWords]) {
   uint32_t word = 0;
-FindPlaces_Image:
+IndexWindows_Image:
   for (uint32_t n = 0; n < job.tile.images; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
-  FindPlaces_Row:
+  IndexWindows_Row:
     for (uint32_t i = 0; i < job.tile.rows; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
-      const uint32_t line = ((job.tile.first_n + n) * p.out_h + OutAt(p.window.h, job.tile.first_h + i)) * p.out_w;
-    FindPlaces_Column:
+      const uint32_t line = (job.tile.first_n + n) * image + OutAt(p.window.h, job.tile.first_h + i) * row;
+    IndexWindows_Column:
       for (uint32_t j = 0; j < job.tile.columns; ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
 #pragma HLS PIPELINE II = 1
-        places[word++] = line + OutAt(p.window.w, job.tile.first_w + j);
+        indices[word++] = line + OutAt(p.window.w, job.tile.first_w + j) * column;
       }
     }
   }
+}
+
+// Where the windows of a tile stand, in words from the map's first.
+inline void FindPlaces(const Pass &p, const Job &job, uint32_t places[kTileWords]) {
+  IndexWindows(p, job, p.out_h * p.out_w, p.out_w, 1, places);
 }
 
 }  // namespace strop

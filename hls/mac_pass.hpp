@@ -72,7 +72,7 @@ MacPass_Job:
   for (uint32_t index = begin; index < end; ++index) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
 #pragma HLS DATAFLOW
-#ifdef __SYNTHESIS__
+#if STROP_HARDWARE
     Operands operands;
     AccumulatorTile finished;
 #pragma HLS ARRAY_RESHAPE variable = operands.planes type = cyclic factor = 64

@@ -5,6 +5,7 @@
 #include "dram.hpp"
 #include "lane.hpp"
 #include "mac_job.hpp"
+#include "quad_constants.hpp"
 
 namespace strop {
 
@@ -29,43 +30,13 @@ WriteWords_Word:
   }
 }
 
-// Index of each word's first element in its channel, and of each byte lane in the tensor: the order of the dither (1.5).
-inline void FindPositions(const Pass &p, const Job &job, uint32_t positions[kTileWords]) {
-  uint32_t word = 0;
-FindPositions_Image:
-  for (uint32_t n = 0; n < job.tile.images; ++n) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
-  FindPositions_Row:
-    for (uint32_t i = 0; i < job.tile.rows; ++i) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
-      const uint32_t line =
-          (job.tile.first_n + n) * kImages * p.order.image + OutAt(p.window.h, job.tile.first_h + i) * p.order.row;
-    FindPositions_Column:
-      for (uint32_t j = 0; j < job.tile.columns; ++j) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 52
-#pragma HLS PIPELINE II = 1
-        positions[word++] = line + OutAt(p.window.w, job.tile.first_w + j) * p.order.column;
-      }
-    }
-  }
-}
-
-inline void FindLanes(const Pass &p, const Place &place, uint32_t lanes[kWordBytes]) {
-  const uint32_t first = p.store.dither + place.y * p.order.row + place.x * p.order.column;
-FindLanes_Lane:
-  for (uint32_t lane = 0; lane < kWordBytes; ++lane) {
-#pragma HLS PIPELINE II = 1
-    lanes[lane] =
-        DitherProduct(first + (place.quad * kQuad + lane % kQuad) * p.order.channel + lane / kQuad * p.order.image);
-  }
-}
-
 // Four rows of results as words of the map; their saturation is counted.
 inline void RequantizeQuad(Lane &lane, const Pass &p, const Place &place, uint32_t row, uint32_t count,
                            const uint32_t *positions, const AccumulatorTile finished, int8_t *results) {
   if (p.store.mode == StoreMode::kDither) {
+    const uint32_t first = p.store.dither + place.y * p.order.row + place.x * p.order.column;
     uint32_t lanes[kWordBytes];
-    FindLanes(p, place, lanes);
+    FindDitherLanes(first + place.quad * kQuad * p.order.channel, p.order.channel, p.order.image, lanes);
     STROP_LEAF(lane, RequantizeDitheredWords)
     (finished, row, count, p.store.shift, lanes, positions, results, lane.over, lane.half);
   } else {
@@ -79,7 +50,9 @@ inline void StoreMaps(Lane &lane, int8_t *dram, const Pass &p, const Job &job, c
   uint32_t places[kTileWords];
   uint32_t positions[kTileWords];
   FindPlaces(p, job, places);
-  if (p.store.mode == StoreMode::kDither) FindPositions(p, job, positions);
+  if (p.store.mode == StoreMode::kDither) {
+    IndexWindows(p, job, kImages * p.order.image, p.order.row, p.order.column, positions);
+  }
 StoreMaps_Quad:
   for (uint32_t row = 0; row < job.rows; row += kQuad) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16

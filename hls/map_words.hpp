@@ -81,11 +81,7 @@ struct MapPlace {
 // Dither of a quad's elements, `off` being the command's draw (1.5).
 inline void FindDither(const MapShape &shape, uint32_t quad, uint32_t off, QuadDither &dither) {
   dither.map = shape.map;
-FindDither_Lane:
-  for (uint32_t b = 0; b < kWordBytes; ++b) {
-#pragma HLS PIPELINE II = 1
-    dither.lane[b] = DitherProduct(off + ((quad * kQuad + b % kQuad) * shape.batch + b / kQuad) * shape.map);
-  }
+  FindDitherLanes(off + quad * kQuad * shape.batch * shape.map, shape.batch * shape.map, shape.map, dither.lane);
 }
 
 }  // namespace strop

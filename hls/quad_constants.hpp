@@ -2,6 +2,7 @@
 #ifndef STROP_QUAD_CONSTANTS_HPP
 #define STROP_QUAD_CONSTANTS_HPP
 
+#include "fixed_point.hpp"
 #include "tiles.hpp"
 
 namespace strop {
@@ -54,6 +55,16 @@ struct QuadDither {
   uint32_t lane[kWordBytes];
   uint32_t map;  // H * W
 };
+
+// The dither of a word's bytes (1.5): `first` is the index of its first element, with off in it; the others lie `channel` and `image`
+// further.
+inline void FindDitherLanes(uint32_t first, uint32_t channel, uint32_t image, uint32_t lanes[kWordBytes]) {
+FindDitherLanes_Lane:
+  for (uint32_t b = 0; b < kWordBytes; ++b) {
+#pragma HLS PIPELINE II = 1
+    lanes[b] = DitherProduct(first + b % kQuad * channel + b / kQuad * image);
+  }
+}
 
 // Runs over the words of a quad: the index of each without its lane.
 struct DitherWalk {

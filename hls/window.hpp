@@ -82,8 +82,7 @@ struct Tiling {
   uint32_t quads;
   uint32_t tap_rows;
   uint32_t quad_chunks, row_chunks;
-  bool resident;                // the weights of all chunks are on chip together
-  uint32_t region_h, region_w;  // source words under a tile
+  bool resident;  // the weights of all chunks are on chip together
 };
 
 inline uint32_t TilesOf(const Tiling &t) { return t.tiles_n * t.tiles_h * t.tiles_w; }
@@ -92,7 +91,8 @@ inline uint32_t ChunksOf(const Tiling &t) { return t.quad_chunks * t.row_chunks;
 // Cut `window` over `quads` quads so that a chunk has at most `most_groups` groups (quads x taps) and loads fewest words.
 inline Tiling PlanTiling(const TileShape &shape, const Window &window, uint32_t quads, uint32_t most_groups) {
   const uint32_t taps = window.h.taps * window.w.taps;
-  Tiling best = {1, 1, 1, 0, 0, 0, 1, window.h.taps, 1, 1, quads * taps <= most_groups, 1, 1};
+  Tiling best = {1, 1, 1, 0, 0, 0, 1, window.h.taps, 1, 1, quads * taps <= most_groups};
+  uint32_t least_region = 1;  // source words under the best tile
   if (taps > most_groups) best.tap_rows = most_groups / window.w.taps;
   uint64_t least = ~uint64_t{0};
 PlanTiling_Columns:
@@ -121,13 +121,11 @@ PlanTiling_Columns:
       best.tiles_n = tiles_n;
       best.tiles_h = tiles_h;
       best.tiles_w = tiles_w;
-      best.region_h = height;
-      best.region_w = width;
+      least_region = region;
     }
   }
-  const uint32_t region = best.images * best.region_h * best.region_w;
   const bool all_taps = best.tap_rows == window.h.taps;
-  best.quads = all_taps ? Smaller(most_groups / (taps > 0 ? taps : 1), shape.plane_words / region) : 1;
+  best.quads = all_taps ? Smaller(most_groups / (taps > 0 ? taps : 1), shape.plane_words / least_region) : 1;
   best.quads = Smaller(best.quads, quads);
   best.quad_chunks = CeilDivide(quads, best.quads);
   best.row_chunks = all_taps ? 1 : CeilDivide(window.h.taps, best.tap_rows);

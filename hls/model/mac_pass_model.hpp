@@ -59,7 +59,7 @@ inline void StoreMapsModel(Stage &store, const strop_board &board, const Pass &p
   Nest(store, (dithered ? 2 : 1) * job.tile.images * job.tile.rows, job.tile.columns);
   Stage requantize = {};
   Stage write = {};
-  if (dithered) Loop(requantize, kWordBytes);  // FindLanes
+  if (dithered) Loop(requantize, kWordBytes);  // FindDitherLanes
   Loop(requantize, count, WordCycles(board));
   EachWord(write, board, Way::kWrite, count);
   const uint64_t quads = CeilDivide(job.rows, kQuad);
