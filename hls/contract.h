@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
-#define STROP_CONTRACT_VERSION 2 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
+#define STROP_CONTRACT_VERSION 3 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
 #define STROP_NUMERICS_VERSION 1 /* arithmetic: equal versions train to equal bytes; stored in every checkpoint */
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
@@ -73,9 +73,9 @@
 
 /* ---- registers (AXI4-Lite byte offsets; HLS block-level control sits below 0x10) ----------------------------------- */
 #define STROP_REG_CONTROL 0x00
-#define STROP_REG_GLOBAL_INTERRUPT 0x04
-#define STROP_REG_INTERRUPT_ENABLE 0x08
-#define STROP_REG_INTERRUPT_STATUS 0x0C
+#define STROP_REG_GLOBAL_INTERRUPT 0x04 /* bit 0 */
+#define STROP_REG_INTERRUPT_ENABLE 0x08 /* bit 0: when a start is done */
+#define STROP_REG_INTERRUPT_STATUS 0x0C /* bit 0; a bit written as 1 is toggled */
 #define STROP_REG_ARENA_BYTES 0x10   /* 64-bit physical address of the arena, as the int8 port sees it */
 #define STROP_REG_ARENA_WORDS 0x1C   /* the same address, as the int32 port sees it */
 #define STROP_REG_ARENA_MAPS 0x28    /* the same address, for the port that loads feature maps for the MAC array */
@@ -90,6 +90,12 @@
 #define STROP_REG_REPORT 0x78     /* arena offset of a strop_report */
 #define STROP_REG_VERSION 0x80 /* read after a start, STEPS = 0 suffices: contract version << 16 | numerics version */
 
+/* Bits of CONTROL, as Vitis HLS makes them (UG1399, "S_AXILITE Control Register Map"). */
+#define STROP_CONTROL_START 0x01 /* write; reads as 1 until the start is taken */
+#define STROP_CONTROL_DONE 0x02  /* cleared by reading */
+#define STROP_CONTROL_IDLE 0x04
+#define STROP_CONTROL_READY 0x08 /* cleared by reading */
+
 /* ---- status words ------------------------------------------------------------------------------------------------ */
 #define STROP_STATUS_OK 0
 #define STROP_STATUS_UNKNOWN_OPCODE 1
@@ -97,6 +103,7 @@
 #define STROP_STATUS_LABEL_RANGE 3   /* a label outside [0, K) */
 #define STROP_STATUS_BAD_COMMAND 4   /* a field beyond its limit */
 #define STROP_STATUS_BAD_REGISTERS 5 /* counts beyond their limits */
+#define STROP_STATUS_RUNNING 6       /* while a start runs; step, command and layer are those under way */
 
 /* ---- opcodes ----------------------------------------------------------------------------------------------------- */
 /* One command does one operation on a whole mini-batch. Under each: what it reads and writes. `site` is a strop_site.
@@ -317,7 +324,8 @@ typedef struct strop_slot {
   int32_t reserved[10];
 } strop_slot;
 
-/* How a start ended. `command` and `step` name the command that stopped it; all but steps_done is 0 after success. */
+/* How a start ended, or how far it is. `command` and `step` name the command that stopped it, or with STROP_STATUS_RUNNING
+ * the one under way: who waits in vain can read where the kernel is. All but steps_done is 0 after success. */
 typedef struct strop_report {
   uint32_t status;
   uint32_t step;

@@ -167,6 +167,13 @@ inline void WriteReport(int32_t *words, uint32_t at, uint32_t status, uint32_t s
   WriteWord(words, STROP_FIELD_AT(at, strop_report, cycles) + 4, 0);
 }
 
+// Which command begins, for a host that waits in vain.
+inline void WriteProgress(int32_t *words, uint32_t at, uint32_t step, uint32_t command, uint32_t layer) {
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, command), static_cast<int32_t>(command));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, layer), static_cast<int32_t>(layer));
+  WriteWord(words, STROP_FIELD_AT(at, strop_report, step), static_cast<int32_t>(step));
+}
+
 // One start: every command of the program on each mini-batch slot in turn. The first error ends it. `maps` and `filters` are the arena
 // too, through the ports by which the MAC array loads.
 inline void RunProgram(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
@@ -175,6 +182,7 @@ inline void RunProgram(Machine &machine, const int8_t *maps, const int8_t *filte
     WriteReport(words, start.report, STROP_STATUS_BAD_REGISTERS, 0, 0, 0, 0, 0);
     return;
   }
+  WriteReport(words, start.report, STROP_STATUS_RUNNING, 0, 0, 0, 0, 0);
 RunProgram_Step:
   for (uint32_t step = 0; step < start.steps; ++step) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 65536
@@ -183,6 +191,7 @@ RunProgram_Step:
     for (uint32_t i = 0; i < start.commands; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
       strop_command command = FetchCommand(words, start.program + i * static_cast<uint32_t>(sizeof(strop_command)));
+      WriteProgress(words, start.report, step, i, command.layer);
       PlaceInSlot(command, slot);
       uint32_t detail = 0;
       const uint32_t status = Dispatch(machine, maps, filters, dram, words, command, slot, detail);

@@ -48,13 +48,12 @@ def supported_instruction_sets() -> list[str]:
     return [name for name in names if lib.strop_emulator_supports(getattr(lib, INSTRUCTION_SETS[name]))]
 
 
-class EmulatorDevice:
-    """The kernel on this machine's cores. `instruction_set` "auto" takes the widest there is; no choice changes a byte.
+class CompiledKernel:
+    """The kernel's C++ on this machine's cores: what runs a start on an arena that somebody else holds.
 
-    Raises `DeviceUnavailable` if the kernel was not compiled or the processor lacks the instruction set.
+    `instruction_set` "auto" takes the widest there is; no choice changes a byte. Raises `DeviceUnavailable` if the
+    kernel was not compiled or the processor lacks the instruction set.
     """
-
-    name = "emulator"
 
     def __init__(self, threads: int | None = None, instruction_set: str = "auto") -> None:
         if instruction_set not in INSTRUCTION_SETS:
@@ -78,15 +77,55 @@ class EmulatorDevice:
         self._handle: Any = self._ffi.gc(handle, self._lib.strop_emulator_close)
         taken = self._lib.strop_emulator_isa(handle)
         self.instruction_set = next(n for n, const in INSTRUCTION_SETS.items() if getattr(self._lib, const) == taken)
-        version = int(self._lib.strop_emulator_version())
-        self.contract_version, self.numerics_version = version >> 16, version & 0xFFFF
+        self.version = int(self._lib.strop_emulator_version())  # contract << 16 | numerics
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._handle is None
+
+    def run(self, arena: NDArray[np.uint8], registers: Registers) -> None:
+        """Run one start to its end on `arena`, uint8 [bytes], aligned as the contract says; it ends in the report.
+
+        Other Python threads go on meanwhile. The kernel does not know where the arena ends.
+        """
+        r = registers
+        self._lib.strop_emulator_run(
+            self._handle,
+            self._ffi.from_buffer("uint8_t[]", arena, require_writable=True),
+            r.program,
+            r.commands,
+            r.steps,
+            r.slots,
+            r.slot_stride,
+            r.slot_count,
+            r.first_slot,
+            r.report,
+        )
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._handle is not None:
+            self._ffi.release(self._handle)
+            self._handle = None
+
+
+class EmulatorDevice:
+    """The kernel on this machine's cores, with an arena in this process. Arguments and errors as `CompiledKernel`."""
+
+    name = "emulator"
+
+    def __init__(self, threads: int | None = None, instruction_set: str = "auto") -> None:
+        self._kernel = CompiledKernel(threads, instruction_set)
+        self.threads, self.instruction_set = self._kernel.threads, self._kernel.instruction_set
+        self.contract_version, self.numerics_version = self._kernel.version >> 16, self._kernel.version & 0xFFFF
         self.description = f"emulator: the kernel's C++ on {self.threads} thread(s), {self.instruction_set}"
         self._arena: NDArray[np.uint8] | None = None
         self.arenas = 0
 
     def allocate(self, nbytes: int) -> None:
         """Take one arena of zeros, aligned as the contract says. Raises `MemoryPlanError`."""
-        if self._handle is None:
+        if self._kernel.closed:
             raise DeviceError("the emulator was closed; open another one")
         if not 0 < nbytes <= 2**32:
             raise MemoryPlanError(f"an arena of {nbytes} bytes; offsets are 32 bits: take 1 to {2**32}")
@@ -131,25 +170,12 @@ class EmulatorDevice:
         if r.commands <= C.MAX_COMMANDS:  # beyond its limits the kernel reads nothing and says so in the report
             self._span(r.program, r.commands * COMMAND.itemsize)
             self._span(r.slots, r.slot_count * r.slot_stride)
-        arena = self._ffi.from_buffer("uint8_t[]", self._arena, require_writable=True)
-        self._lib.strop_emulator_run(
-            self._handle,
-            arena,
-            r.program,
-            r.commands,
-            r.steps,
-            r.slots,
-            r.slot_stride,
-            r.slot_count,
-            r.first_slot,
-            r.report,
-        )
+        assert self._arena is not None
+        self._kernel.run(self._arena, registers)
         report: np.void = self.read(r.report, REPORT.itemsize).view(REPORT)[0]
         return report
 
     def close(self) -> None:
         """Stop the threads and free the arena."""
         self._arena = None
-        if self._handle is not None:
-            self._ffi.release(self._handle)
-            self._handle = None
+        self._kernel.close()

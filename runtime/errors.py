@@ -14,10 +14,13 @@ StropError
     ├── DeviceBusy                  another process holds the device's lease
     ├── ContractMismatch            hardware or kernel built from another contract
     ├── ProgramError                the kernel stopped at a command; names the layer
-    └── DeviceTimeout               the kernel did not finish in time
+    ├── DeviceTimeout               the kernel made no progress in time; says at which command
+    └── BusFault                    an access that nothing answers, or beyond the arena
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 
 class StropError(Exception):
@@ -77,4 +80,12 @@ class ProgramError(DeviceError):
 
 
 class DeviceTimeout(DeviceError):
-    """The kernel did not finish in time."""
+    """The kernel made no progress in time. `report` is what it last said of itself (`contract.REPORT`), or None."""
+
+    def __init__(self, message: str, report: np.void | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class BusFault(DeviceError):
+    """An access that nothing answers, or beyond the arena. The emulated board notices it; hardware hangs, or worse."""

@@ -60,13 +60,17 @@ class Program:
     tensors: dict[str, Placement]  # workspace tensors; offsets count from the end of the exponent words
     workspace_bytes: int
 
+    def locate(self, report: np.void) -> str:
+        """Return in words which command a report speaks of."""
+        layer = self.layers[int(report["layer"])] if int(report["layer"]) < len(self.layers) else "?"
+        return f"step {int(report['step'])}, command {int(report['command'])}, layer {layer}"
+
     def raise_for(self, report: np.void) -> None:
         """Raise what the kernel's report says went wrong; return if nothing did."""
         status = int(report["status"])
         if status == C.STATUS_OK:
             return
-        layer = self.layers[int(report["layer"])] if int(report["layer"]) < len(self.layers) else "?"
-        where = f"step {int(report['step'])}, command {int(report['command'])}, layer {layer}"
+        where = self.locate(report)
         if status == C.STATUS_LABEL_RANGE:
             raise InputError(f"{where}: the label of sample {int(report['detail'])} of the mini-batch is out of range")
         if status == C.STATUS_SITE_UNSET:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from strop.runtime.compiler import compile_inference, compile_training, compile_views, largest_batch
 from strop.runtime.contract import COMMAND, REPORT, SLOT, C, Registers
 from strop.runtime.device import Device
-from strop.runtime.errors import DeviceError, InputError, MemoryPlanError
+from strop.runtime.errors import DeviceError, DeviceTimeout, InputError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
 from strop.runtime.planner import align
@@ -326,18 +326,22 @@ class Session:
         if self._loaded is not program:
             self.device.write(self._base.commands, program.commands)
             self._loaded = program
-        report = self.device.run(
-            Registers(
-                program=self._base.commands,
-                commands=len(program.commands),
-                steps=steps,
-                slots=self._base.slots,
-                slot_stride=self._slot_bytes,
-                slot_count=QUEUES * self._queue,
-                first_slot=first,
-                report=self._base.report,
-            )
+        registers = Registers(
+            program=self._base.commands,
+            commands=len(program.commands),
+            steps=steps,
+            slots=self._base.slots,
+            slot_stride=self._slot_bytes,
+            slot_count=QUEUES * self._queue,
+            first_slot=first,
+            report=self._base.report,
         )
+        try:
+            report = self.device.run(registers)
+        except DeviceTimeout as error:
+            if error.report is None:
+                raise
+            raise DeviceTimeout(f"{program.locate(error.report)}: {error}", error.report) from error
         program.raise_for(report)
         return [self._result(index) for index in range(first, first + steps)]
 

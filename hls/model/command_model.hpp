@@ -49,11 +49,12 @@ inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board
   }
 }
 
-// With fetching it; and no faster than the memory controller.
+// With fetching it and saying so; and no faster than the memory controller.
 inline Cost CommandModel(Board index, const strop_command &c) {
   const strop_board &board = kBoards[index];
   Cost cost = {};
   BurstWords(cost.words, board, Way::kRead, sizeof(strop_command) / 4);
+  Single(cost.words, kProgressWords);
   OperationModel(cost, kTileShapes[index], board, c);
   cost.cycles += cost.words.cycles;
   const uint64_t bytes = cost.load.bytes + cost.compute.bytes + cost.store.bytes + cost.words.bytes;
