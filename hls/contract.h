@@ -76,15 +76,15 @@
 #define STROP_REG_GLOBAL_INTERRUPT 0x04 /* bit 0 */
 #define STROP_REG_INTERRUPT_ENABLE 0x08 /* bit 0: when a start is done */
 #define STROP_REG_INTERRUPT_STATUS 0x0C /* bit 0; a bit written as 1 is toggled */
-#define STROP_REG_ARENA_BYTES 0x10   /* 64-bit physical address of the arena, as the int8 port sees it */
-#define STROP_REG_ARENA_WORDS 0x1C   /* the same address, as the int32 port sees it */
-#define STROP_REG_ARENA_MAPS 0x28    /* the same address, for the port that loads feature maps for the MAC array */
-#define STROP_REG_ARENA_FILTERS 0x34 /* the same address, for the port that loads its weights */
-#define STROP_REG_PROGRAM 0x40       /* arena offset of the first command */
-#define STROP_REG_COMMANDS 0x48      /* number of commands in a step */
-#define STROP_REG_STEPS 0x50         /* mini-batches to run in this start */
-#define STROP_REG_SLOTS 0x58         /* arena offset of slot 0 */
-#define STROP_REG_SLOT_STRIDE 0x60   /* bytes from one slot to the next */
+#define STROP_REG_ARENA_BYTES 0x10      /* 64-bit physical address of the arena, as the int8 port sees it */
+#define STROP_REG_ARENA_WORDS 0x1C      /* the same address, as the int32 port sees it */
+#define STROP_REG_ARENA_MAPS 0x28       /* the same address, for the port that loads feature maps for the MAC array */
+#define STROP_REG_ARENA_FILTERS 0x34    /* the same address, for the port that loads its weights */
+#define STROP_REG_PROGRAM 0x40          /* arena offset of the first command */
+#define STROP_REG_COMMANDS 0x48         /* number of commands in a step */
+#define STROP_REG_STEPS 0x50            /* mini-batches to run in this start */
+#define STROP_REG_SLOTS 0x58            /* arena offset of slot 0 */
+#define STROP_REG_SLOT_STRIDE 0x60      /* bytes from one slot to the next */
 #define STROP_REG_SLOT_COUNT 0x68
 #define STROP_REG_FIRST_SLOT 0x70 /* step i uses slot (FIRST_SLOT + i) mod SLOT_COUNT */
 #define STROP_REG_REPORT 0x78     /* arena offset of a strop_report */

@@ -8,7 +8,7 @@ static_assert(sizeof(strop_report) == 32, "a report is 8 words");
 static_assert(sizeof(strop_site) == 32, "a site is 8 words");
 static_assert(offsetof(strop_slot, loss_sum) % 8 == 0, "the loss sum is two whole words");
 
-// Register offsets reach the pragmas through this macro: a plain #pragma does not expand names.
+// Register offsets and the depth reach the pragmas through this macro: a plain #pragma does not expand names.
 #define STROP_PRAGMA_(text) _Pragma(#text)
 #define STROP_PRAGMA(text) STROP_PRAGMA_(text)
 
@@ -16,10 +16,13 @@ void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, const int8_t *arena
                   uint32_t program, uint32_t commands, uint32_t steps, uint32_t slots, uint32_t slot_stride,
                   uint32_t slot_count, uint32_t first_slot, uint32_t report, uint32_t *version) {
   // clang-format off
-STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_bytes bundle=bytes offset=slave depth=67108864)
-STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_words bundle=words offset=slave depth=16777216)
-STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_maps bundle=maps offset=slave depth=67108864)
-STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_filters bundle=filters offset=slave depth=67108864)
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_bytes bundle=bytes offset=slave depth=STROP_COSIM_DEPTH)
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_words bundle=words offset=slave depth=STROP_COSIM_DEPTH)
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_maps bundle=maps offset=slave depth=STROP_COSIM_DEPTH)
+STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_filters bundle=filters offset=slave depth=STROP_COSIM_DEPTH)
+  // All four see one buffer. Told so, the tool keeps their accesses in order, and co-simulation gives them one memory. It wants equal
+  // depths for that. What else concerns the ports differs by board: vitis/*.cfg.
+#pragma HLS ALIAS ports=arena_bytes,arena_words,arena_maps,arena_filters distance=0
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_bytes offset=STROP_REG_ARENA_BYTES)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_words offset=STROP_REG_ARENA_WORDS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_maps offset=STROP_REG_ARENA_MAPS)
