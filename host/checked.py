@@ -89,7 +89,7 @@ def device_of(device: Any, threads: Any) -> Device:
     if not isinstance(device, str):
         if not all(hasattr(device, name) for name in ("allocate", "write", "read", "run", "close")):
             raise InputError(
-                f'device is {device!r}; pass "auto", "emulator", "reference", or what open_device returned'
+                f'device is {device!r}; pass "auto", "board", "emulator", "reference", or what open_device returned'
             )
         found: Device = device
         return found

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from strop.host.cli import demo, doctor, estimate, evaluate, finetune, info, predict, train
+from strop.host.cli import demo, doctor, estimate, evaluate, finetune, info, overlay, predict, selftest, train
 from strop.host.cli.arguments import Parser
 from strop.host.cli.exit_codes import BROKEN_PIPE, UNEXPECTED, UsageError, exit_code_of
 from strop.host.cli.output import Output
@@ -16,7 +16,7 @@ from strop.runtime.contract import C
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, finetune, evaluate, predict, info, estimate, doctor)
+COMMANDS = (demo, train, finetune, evaluate, predict, info, estimate, doctor, selftest, overlay)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

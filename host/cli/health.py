@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,18 +18,18 @@ from typing import Literal
 import numpy as np
 
 from strop.hls import SOURCE_FOLDER
-from strop.host.data import load_fashion_mnist, load_fashion_mnist_subset
-from strop.host.models import initial_state, lenet5
+from strop.host.data import load_fashion_mnist
+from strop.host.selftest import CaseResult, run_cases
+from strop.overlay.boards import BOARDS
 from strop.runtime.contract import C
 from strop.runtime.device import open_device
 from strop.runtime.emulator import available_cores, supported_instruction_sets
 from strop.runtime.errors import StropError
-from strop.runtime.session import Minibatch, Session
+from strop.runtime.overlay_store import list_overlays
 
 Status = Literal["ok", "warning", "missing"]
 
 LEAST_FREE_BYTES = 200 * 2**20
-SELF_TEST_STEPS, SELF_TEST_BATCH = 3, 16
 INSTALL_COMPILER = "sudo apt-get install g++ python3-dev"
 FPGA_MANAGERS = Path("/sys/class/fpga_manager")
 BOARD_MODEL = Path("/proc/device-tree/model")
@@ -57,6 +57,7 @@ def examine() -> Iterator[Check]:
     yield check_fashion_mnist()
     yield check_pynq()
     yield check_board()
+    yield from check_overlays()
     yield check_disk()
     yield self_test()
 
@@ -149,7 +150,29 @@ def check_pynq() -> Check:
         status: Status = "missing" if _boards() else "ok"
         remedy = f"{sys.executable} -m pip install pynq" if _boards() else ""
         return Check("pynq", status, "not installed; only a board needs it", remedy)
-    return Check("pynq", "ok", "installed")
+    try:
+        return Check("pynq", "ok", metadata.version("pynq"))
+    except metadata.PackageNotFoundError:
+        return Check("pynq", "ok", "installed, of unknown version")
+
+
+def check_overlays() -> Iterator[Check]:
+    """The installed overlays, verified as before a board uses one. Nothing is programmed."""
+    found = list_overlays()
+    if not found and _boards():
+        folder = (
+            f"strop overlay install FOLDER    (one of {', '.join(BOARDS)}: build it with make -C overlay BOARD=...)"
+        )
+        yield Check("overlays", "missing", "none is installed; the board needs its own", folder)
+    elif not found:
+        yield Check("overlays", "ok", "none is installed; only a board needs one")
+    for entry in found:
+        name = f"overlay {entry.board}"
+        if entry.overlay is None:
+            yield Check(name, "warning", str(entry.problem), f"rm -r {shlex.quote(str(entry.folder))}")
+            continue
+        hidden = "" if entry.used else "; hidden by an earlier store"
+        yield Check(name, "ok", f"verified, built {entry.overlay.manifest.built}, in {entry.folder}{hidden}")
 
 
 def _boards() -> list[str]:
@@ -179,39 +202,28 @@ def check_disk() -> Check:
 
 
 def self_test() -> Check:
-    """Train a few steps on each device; their states must be equal to the byte."""
-    trained: dict[str, str] = {}
+    """Train small networks on the emulator, or without one on the reference; compare with the known answers."""
     failed: list[str] = []
     for name in ("emulator", "reference"):
         try:
-            trained[name] = _trained_digest(name)
+            results = _tested(name)
         except StropError as error:
             failed.append(f"{name}: {error}")
-    what = f"{SELF_TEST_STEPS} steps of LeNet-5"
-    if len(set(trained.values())) > 1:
-        found = ", ".join(f"{name} {digest[:12]}" for name, digest in trained.items())
-        return Check("self-test", "missing", f"{what} differ: {found}; do not trust this build", _install_again())
-    if not trained:
-        return Check("self-test", "missing", "; ".join(failed), _install_again())
-    digest = next(iter(trained.values()))[:12]
-    if failed:
-        detail = f"{what} on the {' and '.join(trained)}: {digest}; without comparison"
-        return Check("self-test", "warning", detail, _kernel_remedy(), enables_training=True)
-    return Check("self-test", "ok", f"{what}: emulator and reference equal, {digest}", enables_training=True)
+            continue
+        wrong = [f"{result.case.name}: {result.wrong[0]}" for result in results if not result.equal]
+        if wrong:
+            detail = (
+                f"the {name} is wrong in {len(wrong)} of {len(results)} cases ({wrong[0]}); do not trust this build"
+            )
+            return Check("self-test", "missing", detail, _install_again())
+        detail = f"{len(results)} small trainings on the {name} equal the known answers"
+        return Check("self-test", "ok", detail, enables_training=True)
+    return Check("self-test", "missing", "; ".join(failed), _install_again())
 
 
-def _trained_digest(device: str) -> str:
-    """Return sha256 over the state after the self-test's steps."""
-    data = load_fashion_mnist_subset("train")
-    session = Session(lenet5(), open_device(device), batch=SELF_TEST_BATCH)
+def _tested(name: str) -> list[CaseResult]:
+    device = open_device(name, threads=1)
     try:
-        session.load_state(initial_state(session.graph, seed=0))
-        parts = (slice(step * SELF_TEST_BATCH, (step + 1) * SELF_TEST_BATCH) for step in range(SELF_TEST_STEPS))
-        for _ in session.train(Minibatch(data.images[part], data.labels[part], 0.1) for part in parts):
-            pass
-        digest = hashlib.sha256()
-        for _, array in sorted(session.state().items()):
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return list(run_cases(device))
     finally:
-        session.close()
+        device.close()
