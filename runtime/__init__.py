@@ -5,6 +5,7 @@ Public names: declare a network (`NetworkGraph` and its layers), open a device (
 
 from strop.runtime.device import Device, open_device
 from strop.runtime.errors import (
+    BusFault,
     CheckpointCorrupt,
     CheckpointError,
     CheckpointMismatch,
@@ -18,6 +19,9 @@ from strop.runtime.errors import (
     LimitError,
     MemoryPlanError,
     NetworkError,
+    OverlayCorrupt,
+    OverlayError,
+    OverlayMissing,
     ProgramError,
     StropError,
 )
@@ -37,6 +41,7 @@ from strop.runtime.session import MemoryReport, Minibatch, Session, StepResult, 
 
 __all__ = [
     "L1BN",
+    "BusFault",
     "CheckpointCorrupt",
     "CheckpointError",
     "CheckpointMismatch",
@@ -60,6 +65,9 @@ __all__ = [
     "Minibatch",
     "NetworkError",
     "NetworkGraph",
+    "OverlayCorrupt",
+    "OverlayError",
+    "OverlayMissing",
     "ProgramError",
     "ReLU",
     "Residual",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.runtime.contract import COMMAND, REPORT, C, Registers
+from strop.runtime.device import check_arena_size
 from strop.runtime.errors import DeviceError, DeviceUnavailable, InputError, MemoryPlanError
 
 # By the names of native/emulator.h, slowest first after "auto".
@@ -127,8 +128,7 @@ class EmulatorDevice:
         """Take one arena of zeros, aligned as the contract says. Raises `MemoryPlanError`."""
         if self._kernel.closed:
             raise DeviceError("the emulator was closed; open another one")
-        if not 0 < nbytes <= 2**32:
-            raise MemoryPlanError(f"an arena of {nbytes} bytes; offsets are 32 bits: take 1 to {2**32}")
+        check_arena_size(nbytes)
         # the system promises more memory than it has; what exceeds the machine would end in a killed process
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if nbytes > physical:

@@ -13,6 +13,9 @@ StropError
     ├── DeviceUnavailable           no such device on this machine
     ├── DeviceBusy                  another process holds the device's lease
     ├── ContractMismatch            hardware or kernel built from another contract
+    ├── OverlayError                an overlay that is missing, damaged or does not belong here
+    │   ├── OverlayMissing          none is installed for the board
+    │   └── OverlayCorrupt          files that do not match their digests, or that cannot be read
     ├── ProgramError                the kernel stopped at a command; names the layer
     ├── DeviceTimeout               the kernel made no progress in time; says at which command
     └── BusFault                    an access that nothing answers, or beyond the arena
@@ -73,6 +76,18 @@ class DeviceBusy(DeviceError):
 
 class ContractMismatch(DeviceError):
     """Hardware or kernel built from another contract."""
+
+
+class OverlayError(DeviceError):
+    """An overlay is missing, damaged or does not belong here."""
+
+
+class OverlayMissing(OverlayError):
+    """No overlay is installed for the board."""
+
+
+class OverlayCorrupt(OverlayError):
+    """An overlay's files do not match their digests, or cannot be read."""
 
 
 class ProgramError(DeviceError):

@@ -1,4 +1,7 @@
-"""Fixtures that all tests share: devices. One suite runs on every device; a stale kernel is refused."""
+"""Fixtures that all tests share: devices. One suite runs on every device; a stale kernel is refused.
+
+STROP_TEST_DEVICE=board runs what is marked `board` on the board of this machine, and leaves a report (board_report.py).
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,38 @@ import os
 # The reference multiplies small matrices: BLAS threads only wait for each other there. Before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from strop.runtime.device import Device
+from board_report import BoardReport
+from strop.runtime.device import Device, open_device
 from strop.runtime.emulator import EmulatorDevice, supported_instruction_sets
-from strop.runtime.reference import ReferenceDevice
 
 _ROOT = Path(__file__).resolve().parent.parent
+ON_HARDWARE = os.environ.get("STROP_TEST_DEVICE") == "board"
+HAS_PYNQ = importlib.util.find_spec("pynq") is not None  # in environments of its own: it needs an old numpy
+
+
+def _devices() -> list[Any]:
+    """The devices that the suite runs on: the board alone, or all that there are on a laptop."""
+    if ON_HARDWARE:
+        return [pytest.param("board", marks=pytest.mark.board)]
+    emulated = [pytest.param("emulated-board", marks=pytest.mark.board)] if HAS_PYNQ else []
+    return ["reference", "emulator", *emulated]
+
+
+DEVICES = _devices()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Stop if the compiled kernel is older than its sources: the tests would speak of another program."""
+    if ON_HARDWARE:
+        config.pluginmanager.register(BoardReport(), "board-report")
+        return  # a board's kernel is compiled by Vivado; that of the emulator may be missing there
     from strop.runtime import _kernel
 
     compiled = Path(_kernel.__file__)
@@ -35,10 +56,10 @@ def _changed(path: Path) -> float:
     return path.stat().st_mtime
 
 
-@pytest.fixture(params=["reference", "emulator"])
+@pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     """Each device in turn, fresh."""
-    opened: Device = ReferenceDevice() if request.param == "reference" else EmulatorDevice(threads=2)
+    opened = open_device(request.param, threads=2 if request.param == "emulator" else None)
     yield opened
     opened.close()
 

@@ -52,7 +52,8 @@ def test_the_default_is_auto() -> None:
 @pytest.mark.parametrize("name", ["fpga", "Emulator", "", "reference "])
 def test_a_name_that_is_not_known_is_refused(name: str) -> None:
     """Protects against a silent fallback: the names that exist are listed."""
-    with pytest.raises(InputError, match=f"device '{name}' is not known; allowed: auto, emulator, reference"):
+    allowed = "auto, board, emulator, reference, emulated-board"
+    with pytest.raises(InputError, match=f"device '{name}' is not known; allowed: {allowed}"):
         open_device(name)
 
 

@@ -1,0 +1,70 @@
+"""Finding the board of this machine, or the one that PYNQ.remote names, and opening it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pynq
+
+from strop.overlay.boards import BOARDS, BoardSpec, board_for_pynq
+from strop.runtime.board.device import BoardDevice, BoardOptions
+from strop.runtime.errors import DeviceUnavailable, InputError
+from strop.runtime.lease import Lease
+from strop.runtime.overlay_store import find_overlay, verify_overlay
+
+DEVICE_TREE_NAME = Path("/proc/device-tree/chosen/pynq_board")  # PYNQ's images write it
+
+
+def open_board(name: str | None = None, options: BoardOptions | None = None) -> BoardDevice:
+    """Open PYNQ's active device: this machine's board, or the first that $PYNQ_REMOTE_DEVICES names.
+
+    name: of the board ("pynq-z2"); without it $STROP_BOARD, else what the image says. The overlay is the installed one
+    (`strop overlay install`); its checksums and contract are checked before it is loaded. Raises `DeviceUnavailable`,
+    `DeviceBusy`, `OverlayError`, `ContractMismatch`, `DeviceError`.
+    """
+    device = _active_device()
+    remote = bool(device.has_capability("REMOTE"))
+    board = _board_of(device, name or os.environ.get("STROP_BOARD"), remote)
+    installed = find_overlay(board.name)
+    verify_overlay(installed.folder, board.name)
+    where = f"{board.name}-at-{device.ip_addr}" if remote else board.name
+    return BoardDevice(device, installed.bitstream, Lease(where), facts=installed.facts(), options=options)
+
+
+def _active_device() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is none is said below
+            return pynq.Device.active_device
+    except RuntimeError as error:
+        raise DeviceUnavailable(
+            f"PYNQ finds no board ({error}); run this on a board with a PYNQ image, or name one in "
+            'PYNQ_REMOTE_DEVICES; a laptop has device "emulator"'
+        ) from error
+
+
+def _board_of(device: Any, asked: str | None, remote: bool) -> BoardSpec:
+    if asked is not None:
+        if asked not in BOARDS:
+            raise InputError(f"board {asked!r} is not known; allowed: {', '.join(BOARDS)}")
+        return BOARDS[asked]
+    said = str(device.name) if remote else _name_on_board()
+    found = board_for_pynq(said)
+    if found is None:
+        raise DeviceUnavailable(
+            f"this board calls itself {said!r}, for which there is no overlay; set STROP_BOARD if it is one of "
+            f"{', '.join(BOARDS)}"
+        )
+    return found
+
+
+def _name_on_board() -> str:
+    if named := os.environ.get("BOARD"):
+        return named
+    try:
+        return DEVICE_TREE_NAME.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    except OSError:
+        return "unknown"
