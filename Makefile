@@ -7,7 +7,13 @@ STAMP := $(VENV)/.strop-installed
 INSTALLED := pyproject.toml setup.py runtime/build_emulator.py hls/__init__.py \
   $(wildcard hls/*.h hls/*.hpp hls/*.cpp hls/model/*.hpp hls/native/*.h hls/native/*.hpp hls/native/*.cpp)
 
-.PHONY: help demo test check format csim install clean
+# pynq pins an old numpy, and 3.1 and 4.0 differ: an environment each. 3.1 is the last one for Zynq-7000.
+PYNQ3 := .venv-pynq3
+PYNQ4 := .venv-pynq4
+PYNQ3_VERSION := 3.1.2
+PYNQ4_VERSION := 4.0.0
+
+.PHONY: help demo test test-pynq test-board check format csim install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +24,14 @@ demo: $(STAMP) ## set everything up and show strop at work
 
 test: $(STAMP) ## run the test suite; make test ARGS="-m 'not slow'" passes options on
 	$(BIN)/pytest $(ARGS)
+
+test-pynq: $(PYNQ3)/.strop-installed $(PYNQ4)/.strop-installed ## run the board's driver on the real pynq package, 3.1 and 4.0, in front of an emulated board
+	for pynq in $(PYNQ3) $(PYNQ4); do \
+	  $$pynq/bin/pytest $(ARGS) tests/runtime/board tests/host/notebooks && $$pynq/bin/pytest $(ARGS) -m board tests/runtime \
+	  || exit 1; done
+
+test-board: ## on a board, as root: run the same assertions on it and write board-report.json to send back
+	STROP_TEST_DEVICE=board $(PYTHON) -m pytest $(ARGS) -m board tests/runtime
 
 check: $(STAMP) ## style, types, layout and the kernel's static checks
 	$(BIN)/ruff check .
@@ -42,5 +56,13 @@ $(STAMP): $(INSTALLED)
 	STROP_REQUIRE_KERNEL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,plot,images]'
 	@touch $@
 
+$(PYNQ3)/.strop-installed $(PYNQ4)/.strop-installed: %/.strop-installed: $(INSTALLED)
+	@PYTHON="$(PYTHON)" sh .ci/system-packages
+	@echo "Setting up $*: this takes a minute or two, once"
+	@test -x $*/bin/python || $(PYTHON) -m venv $*
+	STROP_REQUIRE_KERNEL=1 $*/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -e '.[board,test-board]' pynq==$(if $(filter $(PYNQ3),$*),$(PYNQ3_VERSION),$(PYNQ4_VERSION))
+	@touch $@
+
 clean: ## remove .venv and everything that was built
-	rm -rf $(VENV) build dist *.egg-info runtime/_kernel*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PYNQ3) $(PYNQ4) build dist *.egg-info runtime/_kernel*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis

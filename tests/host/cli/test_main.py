@@ -15,6 +15,7 @@ from strop.host.cli import COMMANDS, build_parser, main
 from strop.host.cli.exit_codes import exit_code_of
 from strop.host.version import strop_version
 from strop.runtime import errors
+from strop.runtime.contract import C
 from strop.runtime.errors import DeviceBusy, DeviceUnavailable
 
 
@@ -112,7 +113,7 @@ def test_unexpected_errors_show_their_traceback_only_on_demand(cli, monkeypatch)
 def test_help_and_version(cli):
     """Every command explains itself; the help ends well."""
     assert cli("--help").code == 0 and "strop doctor" in cli("--help").out
-    assert f"strop {strop_version()}, contract 3, numerics 1" in cli("--version").out
+    assert f"strop {strop_version()}, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}" in cli("--version").out
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2]
         ran = cli(name, "--help")

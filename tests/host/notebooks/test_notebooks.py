@@ -38,7 +38,7 @@ import json
 from strop.runtime import DeviceError
 
 try:
-    model.evaluate(test)
+    device.allocate(4096)
     closed = False
 except DeviceError:
     closed = True
@@ -329,7 +329,7 @@ def test_the_stop_button_loses_nothing(tmp_path: Path) -> None:
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(told, id="resume"))
     ran = run_notebook(notebook, "emulated-board", tmp_path)
     assert [output.ename for output in ran.outputs["fit"] if output.output_type == "error"] == ["KeyboardInterrupt"]
-    assert 10 <= ran.updates["fit"] + ran.updates["resume"] < 30  # those that came before the stop, and after it
+    assert ran.updates["fit"] >= 10 and ran.updates["fit"] + ran.updates["resume"] == 30  # no step twice
     device, emulator = ran.values["digests"]
     assert device == emulator and ran.values["after"][1] > 0.75
 
