@@ -65,7 +65,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     """Add where to compute."""
     group = parser.add_argument_group("device")
     group.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto (the default), board, emulator, reference or emulated-board; equal bytes"
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="auto (the default), board, emulator, reference or emulated-board; equal bytes",
     )
     group.add_argument("--threads", type=at_least(1), metavar="N", help="threads of the emulator (default: all cores)")
 

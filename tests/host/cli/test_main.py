@@ -113,7 +113,8 @@ def test_unexpected_errors_show_their_traceback_only_on_demand(cli, monkeypatch)
 def test_help_and_version(cli):
     """Every command explains itself; the help ends well."""
     assert cli("--help").code == 0 and "strop doctor" in cli("--help").out
-    assert f"strop {strop_version()}, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}" in cli("--version").out
+    versions = f"strop {strop_version()}, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}"
+    assert versions in cli("--version").out
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2]
         ran = cli(name, "--help")

@@ -148,7 +148,7 @@ def test_force_replaces(cli, fashion, tmp_path):
         (("nonet", "--data", "fashion-mnist-subset"), "allowed: lenet5"),
         (("lenet5", "--data", "none.npz"), "none.npz"),
         (("lenet5", "--data", "fashion-mnist-subset", "--layout", "NHWC"), "layout"),
-        (("lenet5", "--data", "fashion-mnist-subset", "--device", "toaster"), "allowed: auto, board, emulator, reference"),
+        (("lenet5", "--data", "fashion-mnist-subset", "--device", "toaster"), "allowed: auto, board, emulator"),
         (("lenet5", "--data", "fashion-mnist-subset", "--validation", "none.npz"), "none.npz"),
     ],
 )
