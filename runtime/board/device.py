@@ -9,42 +9,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pynq
 from numpy.typing import NDArray
+from pynq.pl_server.global_state import clear_global_state
 
 from strop.overlay.manifest import file_sha256
 from strop.overlay.registers import KERNEL_VLNV
 from strop.runtime.board.arena import BoardArena
 from strop.runtime.board.driver import StropKernel
 from strop.runtime.board.interrupt import InterruptLine
+from strop.runtime.board.options import BoardOptions
 from strop.runtime.contract import COMMAND, REPORT, C, Registers
 from strop.runtime.device import check_arena_size
 from strop.runtime.errors import ContractMismatch, DeviceError, DeviceTimeout, DeviceUnavailable, StropError
 from strop.runtime.lease import Lease
 
-TIMEOUT_SECONDS = 10.0  # without progress; the longest command of the networks that strop knows takes less than one
 CHECKS = 4  # of progress in that time
 FIRST_PAUSE, LONGEST_PAUSE = 20e-6, 1e-3  # seconds between two looks at the control register
 PROBE_BYTES = 8192  # PYNQ's smallest buffer
 UNKNOWN = 2**32 - 1  # in a report: no step, command or layer has this number
-
-
-@dataclass(frozen=True)
-class BoardOptions:
-    """How a board is driven; no choice changes a byte.
-
-    interrupts: wait for the kernel's interrupt instead of polling. timeout_seconds: how long the kernel may make no
-    progress. cacheable: map the arena with the processor's caches (and sync it), or without.
-    """
-
-    interrupts: bool = False
-    timeout_seconds: float = TIMEOUT_SECONDS
-    cacheable: bool = True
 
 
 class BoardDevice:
@@ -82,7 +69,7 @@ class BoardDevice:
     # -- the overlay ----------------------------------------------------------------------------------------------
     def _load(self) -> None:
         with _from_pynq("loading the overlay"):
-            self._overlay = pynq.Overlay(str(self._bitfile), download=False, device=self._board)
+            self._overlay = self._described_overlay()
             kernels = [name for name, ip in self._overlay.ip_dict.items() if ip.get("type") == KERNEL_VLNV]
             if len(kernels) != 1:
                 raise ContractMismatch(
@@ -96,6 +83,14 @@ class BoardDevice:
             self._download()
         if not isinstance(self._kernel, StropKernel):
             raise ContractMismatch(f"another driver than strop's is bound to {KERNEL_VLNV}: {type(self._kernel)}")
+
+    def _described_overlay(self) -> Any:
+        try:
+            return pynq.Overlay(str(self._bitfile), download=False, device=self._board)
+        except (RuntimeError, ValueError):
+            # pynq keeps a note of the last overlay, and none can be opened while a power cut's half of it is there
+            clear_global_state()
+            return pynq.Overlay(str(self._bitfile), download=False, device=self._board)
 
     def _download(self) -> None:
         self._overlay.download()

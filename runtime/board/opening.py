@@ -10,7 +10,8 @@ from typing import Any
 import pynq
 
 from strop.overlay.boards import BOARDS, BoardSpec, board_for_pynq
-from strop.runtime.board.device import BoardDevice, BoardOptions
+from strop.runtime.board.device import BoardDevice
+from strop.runtime.board.options import BoardOptions
 from strop.runtime.errors import DeviceUnavailable, InputError
 from strop.runtime.lease import Lease
 from strop.runtime.overlay_store import find_overlay, verify_overlay
@@ -22,7 +23,8 @@ def open_board(name: str | None = None, options: BoardOptions | None = None) -> 
     """Open PYNQ's active device: this machine's board, or the first that $PYNQ_REMOTE_DEVICES names.
 
     name: of the board ("pynq-z2"); without it $STROP_BOARD, else what the image says. The overlay is the installed one
-    (`strop overlay install`); its checksums and contract are checked before it is loaded. Raises `DeviceUnavailable`,
+    (`strop overlay install`); its checksums and contract are checked before it is loaded. options: without them the
+    environment's. Raises `DeviceUnavailable`,
     `DeviceBusy`, `OverlayError`, `ContractMismatch`, `DeviceError`.
     """
     device = _active_device()
@@ -31,7 +33,13 @@ def open_board(name: str | None = None, options: BoardOptions | None = None) -> 
     installed = find_overlay(board.name)
     verify_overlay(installed.folder, board.name)
     where = f"{board.name}-at-{device.ip_addr}" if remote else board.name
-    return BoardDevice(device, installed.bitstream, Lease(where), facts=installed.facts(), options=options)
+    return BoardDevice(
+        device,
+        installed.bitstream,
+        Lease(where),
+        facts=installed.facts(),
+        options=options or BoardOptions.from_environment(),
+    )
 
 
 def _active_device() -> Any:

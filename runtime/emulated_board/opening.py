@@ -9,7 +9,8 @@ from pathlib import Path
 import pynq
 
 from strop.overlay.boards import BOARDS, BoardSpec
-from strop.runtime.board.device import BoardDevice, BoardOptions
+from strop.runtime.board.device import BoardDevice
+from strop.runtime.board.options import BoardOptions
 from strop.runtime.emulated_board.board import EmulatedBoard, make_active
 from strop.runtime.emulated_board.hwh import bit_bytes, hwh_text
 from strop.runtime.errors import InputError
@@ -53,4 +54,5 @@ def open_emulated_board(
     if asked not in BOARDS:
         raise InputError(f"board {asked!r} is not known; allowed: {', '.join(BOARDS)}")
     spec: BoardSpec = BOARDS[asked]
-    return EmulatedBoardDevice(EmulatedBoard(spec, mapped=mapped), options)
+    chosen = options or BoardOptions.from_environment()
+    return EmulatedBoardDevice(EmulatedBoard(spec, mapped=mapped), chosen)

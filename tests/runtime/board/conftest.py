@@ -35,7 +35,7 @@ def board() -> Iterator[Device]:
 @pytest.fixture
 def emulated() -> Iterator[Callable[..., Any]]:
     """A function that opens emulated boards: `emulated(kind, mapped=True, **BoardOptions)`; each is closed again."""
-    from strop.runtime.board.device import BoardOptions
+    from strop.runtime.board.options import BoardOptions
     from strop.runtime.emulated_board.opening import open_emulated_board
 
     opened = []

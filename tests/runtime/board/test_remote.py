@@ -9,12 +9,14 @@ from typing import Any
 
 import pynq
 import pytest
+from pynq.pl_server import global_state
 from pynq.pl_server.remote_device import RemoteDevice
 
 from board_kinds import KINDS
 from board_training import NOTHING, trained_digest
 from strop.overlay.boards import BOARDS
-from strop.runtime.board.device import BoardDevice, BoardOptions
+from strop.runtime.board.device import BoardDevice
+from strop.runtime.board.options import BoardOptions
 from strop.runtime.device import open_device
 from strop.runtime.emulated_board.board import EmulatedBoard
 from strop.runtime.emulated_board.hwh import bit_bytes, hwh_text
@@ -81,6 +83,17 @@ def test_another_bitstream_is_really_sent(remote: Remote) -> None:
     remote.open().close()
     assert remote.server.files.programmed != first
     assert len([name for name in remote.server.files.contents if name.startswith("/lib/firmware/strop-")]) == 2
+
+
+def test_half_of_pynqs_note_does_not_lock_the_board_out(remote: Remote) -> None:
+    """Protects from a power cut while pynq wrote down what is loaded: it would refuse every overlay from then on."""
+    remote.open().close()
+    note = Path(global_state.__file__).with_name("global_pl_state_.json")
+    whole = note.read_text(encoding="utf-8")
+    note.write_text(whole[: len(whole) // 2], encoding="utf-8")
+    with pytest.raises(RuntimeError, match="Unable to parse metadata"):
+        pynq.Overlay(str(remote.bitfile), download=False, device=remote.device)
+    remote.open().close()
 
 
 def test_a_hung_kernel_is_diagnosed_and_stopped(remote: Remote) -> None:
