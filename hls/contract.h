@@ -80,14 +80,14 @@
 #define STROP_REG_ARENA_WORDS 0x1C      /* the same address, as the int32 port sees it */
 #define STROP_REG_ARENA_MAPS 0x28       /* the same address, for the port that loads feature maps for the MAC array */
 #define STROP_REG_ARENA_FILTERS 0x34    /* the same address, for the port that loads its weights */
-#define STROP_REG_PROGRAM 0x40          /* arena offset of the first command */
+#define STROP_REG_PROGRAM_AT 0x40       /* arena offset of the first command */
 #define STROP_REG_COMMANDS 0x48         /* number of commands in a step */
 #define STROP_REG_STEPS 0x50            /* mini-batches to run in this start */
 #define STROP_REG_SLOTS 0x58            /* arena offset of slot 0 */
 #define STROP_REG_SLOT_STRIDE 0x60      /* bytes from one slot to the next */
 #define STROP_REG_SLOT_COUNT 0x68
 #define STROP_REG_FIRST_SLOT 0x70 /* step i uses slot (FIRST_SLOT + i) mod SLOT_COUNT */
-#define STROP_REG_REPORT 0x78     /* arena offset of a strop_report */
+#define STROP_REG_REPORT_AT 0x78  /* arena offset of a strop_report */
 #define STROP_REG_VERSION 0x80 /* read after a start, STEPS = 0 suffices: contract version << 16 | numerics version */
 
 /* Bits of CONTROL, as Vitis HLS makes them (UG1399, "S_AXILITE Control Register Map"). */

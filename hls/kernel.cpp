@@ -13,8 +13,8 @@ static_assert(offsetof(strop_slot, loss_sum) % 8 == 0, "the loss sum is two whol
 #define STROP_PRAGMA(text) STROP_PRAGMA_(text)
 
 void strop_kernel(int8_t *arena_bytes, int32_t *arena_words, const int8_t *arena_maps, const int8_t *arena_filters,
-                  uint32_t program, uint32_t commands, uint32_t steps, uint32_t slots, uint32_t slot_stride,
-                  uint32_t slot_count, uint32_t first_slot, uint32_t report, uint32_t *version) {
+                  uint32_t program_at, uint32_t commands, uint32_t steps, uint32_t slots, uint32_t slot_stride,
+                  uint32_t slot_count, uint32_t first_slot, uint32_t report_at, uint32_t *version) {
   // clang-format off
 STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_bytes bundle=bytes offset=slave depth=STROP_COSIM_DEPTH)
 STROP_PRAGMA(HLS INTERFACE mode=m_axi port=arena_words bundle=words offset=slave depth=STROP_COSIM_DEPTH)
@@ -27,14 +27,14 @@ STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_bytes offset=STROP_REG_AREN
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_words offset=STROP_REG_ARENA_WORDS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_maps offset=STROP_REG_ARENA_MAPS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=arena_filters offset=STROP_REG_ARENA_FILTERS)
-STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=program offset=STROP_REG_PROGRAM)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=program_at offset=STROP_REG_PROGRAM_AT)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=commands offset=STROP_REG_COMMANDS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=steps offset=STROP_REG_STEPS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=slots offset=STROP_REG_SLOTS)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=slot_stride offset=STROP_REG_SLOT_STRIDE)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=slot_count offset=STROP_REG_SLOT_COUNT)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=first_slot offset=STROP_REG_FIRST_SLOT)
-STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=report offset=STROP_REG_REPORT)
+STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=report_at offset=STROP_REG_REPORT_AT)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=version offset=STROP_REG_VERSION)
 STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=return)
   // clang-format on
@@ -52,6 +52,7 @@ STROP_PRAGMA(HLS INTERFACE mode=s_axilite port=return)
 #pragma HLS ARRAY_RESHAPE variable = machine.lane.tiles.wide type = cyclic factor = strop::kPortValues
   *version = (STROP_CONTRACT_VERSION << 16) | STROP_NUMERICS_VERSION;
   strop::PrepareSingleLane(machine);
-  const strop::StartRegisters start = {program, commands, steps, slots, slot_stride, slot_count, first_slot, report};
+  const strop::StartRegisters start = {program_at,  commands,   steps,      slots,
+                                       slot_stride, slot_count, first_slot, report_at};
   strop::RunProgram(machine, arena_maps, arena_filters, arena_bytes, arena_words, start);
 }

@@ -1,6 +1,6 @@
 """The kernel's registers as Vitis HLS names them in an .hwh, made from the offsets in hls/contract.h.
 
-An argument `program` has the offset STROP_REG_PROGRAM. The tool splits a 64-bit address `arena_maps` into arena_maps_1
+An argument `steps` has the offset STROP_REG_STEPS. The tool splits a 64-bit address `arena_maps` into arena_maps_1
 (low word) and arena_maps_2, and lets an output be followed by a `_ctrl` word with its valid bit.
 """
 

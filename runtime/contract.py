@@ -66,7 +66,7 @@ STATUS_NAMES = {value: name[7:].lower() for name, value in vars(C).items() if na
 
 @dataclass(frozen=True)
 class Registers:
-    """What a start of the kernel is given; all offsets are bytes in the arena. Names as in contract.h, STROP_REG_*."""
+    """What a start of the kernel is given; all offsets are bytes in the arena. `REGISTER_OFFSETS` says where."""
 
     program: int
     commands: int
@@ -76,3 +76,16 @@ class Registers:
     slot_count: int
     first_slot: int
     report: int
+
+
+# Where each field of `Registers` goes: byte offsets in the kernel's register block.
+REGISTER_OFFSETS = {
+    "program": C.REG_PROGRAM_AT,
+    "commands": C.REG_COMMANDS,
+    "steps": C.REG_STEPS,
+    "slots": C.REG_SLOTS,
+    "slot_stride": C.REG_SLOT_STRIDE,
+    "slot_count": C.REG_SLOT_COUNT,
+    "first_slot": C.REG_FIRST_SLOT,
+    "report": C.REG_REPORT_AT,
+}

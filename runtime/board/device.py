@@ -28,6 +28,7 @@ from strop.runtime.device import check_arena_size
 from strop.runtime.errors import ContractMismatch, DeviceError, DeviceTimeout, DeviceUnavailable, StropError
 from strop.runtime.lease import Lease
 
+CLOCK_TOLERANCE = 1.001  # pynq computes frequencies with a rounded reference
 CHECKS = 4  # of progress in that time
 FIRST_PAUSE, LONGEST_PAUSE = 20e-6, 1e-3  # seconds between two looks at the control register
 PROBE_BYTES = 8192  # PYNQ's smallest buffer
@@ -37,8 +38,9 @@ UNKNOWN = 2**32 - 1  # in a report: no step, command or layer has this number
 class BoardDevice:
     """The kernel of the overlay `bitfile` on `board`, an open `pynq.Device`. It keeps the lease until `close`.
 
-    `facts` are lines about the overlay for people. Raises `DeviceError` where the overlay cannot be loaded, and
-    `ContractMismatch` where it has no kernel of strop, or one of another contract.
+    clock_mhz: the PL clock that the overlay's timing was met for. facts: lines about the overlay for people. Raises
+    `DeviceError` where the overlay cannot be loaded or its clock is too fast, and `ContractMismatch` where it has no
+    kernel of strop, or one of another contract.
     """
 
     def __init__(
@@ -48,13 +50,14 @@ class BoardDevice:
         lease: Lease | None = None,
         *,
         name: str = "board",
+        clock_mhz: float | None = None,
         facts: dict[str, str] | None = None,
         options: BoardOptions | None = None,
     ) -> None:
         self.name, self.facts = name, dict(facts or {})
         self.arenas = 0
         self._board, self._bitfile, self._lease = board, bitfile, lease
-        self._options = options or BoardOptions()
+        self._options, self._clock_mhz = options or BoardOptions(), clock_mhz
         self._arena: BoardArena | None = None
         self._line: InterruptLine | None = None
         self._closed = False
@@ -94,7 +97,22 @@ class BoardDevice:
 
     def _download(self) -> None:
         self._overlay.download()
+        self._demand_clock()
         self._kernel: Any = getattr(self._overlay, self._kernel_name)
+
+    def _demand_clock(self) -> None:
+        """Refuse a faster PL clock than timing was met for.
+
+        pynq makes the clock from the PLLs that the image set, by the .hwh's divisors (3.1) or the nearest (4.0).
+        """
+        if self._clock_mhz is None:
+            return
+        found = float(pynq.Clocks.fclk0_mhz)
+        if found > self._clock_mhz * CLOCK_TOLERANCE:
+            raise DeviceError(
+                f"the PL clock is {found:g} MHz, but the overlay meets its timing at {self._clock_mhz:g}: it was built "
+                "for other PLLs than this image sets; build it with the board's files installed in Vivado"
+            )
 
     def _ask_versions(self) -> tuple[int, int]:
         """Return what the hardware says of itself: a start without steps writes its version."""

@@ -11,7 +11,7 @@ from typing import Any
 from pynq import DefaultIP
 
 from strop.overlay.registers import KERNEL_VLNV
-from strop.runtime.contract import C, Registers
+from strop.runtime.contract import REGISTER_OFFSETS, C, Registers
 
 ARENA_REGISTERS = (C.REG_ARENA_BYTES, C.REG_ARENA_WORDS, C.REG_ARENA_MAPS, C.REG_ARENA_FILTERS)
 
@@ -38,14 +38,8 @@ class StropKernel(DefaultIP):  # type: ignore[misc]  # pynq has no types
             self._put(offset, address)
             if self._wide:
                 self._put(offset + 4, address >> 32)
-        self._put(C.REG_PROGRAM, registers.program)
-        self._put(C.REG_COMMANDS, registers.commands)
-        self._put(C.REG_STEPS, registers.steps)
-        self._put(C.REG_SLOTS, registers.slots)
-        self._put(C.REG_SLOT_STRIDE, registers.slot_stride)
-        self._put(C.REG_SLOT_COUNT, registers.slot_count)
-        self._put(C.REG_FIRST_SLOT, registers.first_slot)
-        self._put(C.REG_REPORT, registers.report)
+        for name, offset in REGISTER_OFFSETS.items():
+            self._put(offset, getattr(registers, name))
         self._put(C.REG_CONTROL, C.CONTROL_START)
 
     @property

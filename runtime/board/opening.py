@@ -24,8 +24,7 @@ def open_board(name: str | None = None, options: BoardOptions | None = None) -> 
 
     name: of the board ("pynq-z2"); without it $STROP_BOARD, else what the image says. The overlay is the installed one
     (`strop overlay install`); its checksums and contract are checked before it is loaded. options: without them the
-    environment's. Raises `DeviceUnavailable`,
-    `DeviceBusy`, `OverlayError`, `ContractMismatch`, `DeviceError`.
+    environment's. Raises `DeviceUnavailable`, `DeviceBusy`, `OverlayError`, `ContractMismatch`, `DeviceError`.
     """
     device = _active_device()
     remote = bool(device.has_capability("REMOTE"))
@@ -37,6 +36,7 @@ def open_board(name: str | None = None, options: BoardOptions | None = None) -> 
         device,
         installed.bitstream,
         Lease(where),
+        clock_mhz=installed.manifest.clock_mhz,
         facts=installed.facts(),
         options=options or BoardOptions.from_environment(),
     )

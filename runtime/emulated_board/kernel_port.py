@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.overlay.registers import registers
-from strop.runtime.contract import COMMAND, REPORT, C, Registers
+from strop.runtime.contract import COMMAND, REGISTER_OFFSETS, REPORT, C, Registers
 from strop.runtime.emulated_board.dram import Dram
 from strop.runtime.emulated_board.faults import Faults
 from strop.runtime.emulator import CompiledKernel
@@ -136,8 +136,7 @@ class KernelPort:
         self._hung = True
 
     def _registers(self, values: dict[int, int]) -> Registers:
-        fields = Registers.__dataclass_fields__
-        return Registers(**{name: values.get(self._offsets[name], 0) for name in fields})
+        return Registers(**{name: values.get(offset, 0) for name, offset in REGISTER_OFFSETS.items()})
 
     def _arena(self, values: dict[int, int]) -> tuple[NDArray[np.uint8], int]:
         """The memory at the arena's address. All four ports must have been given the same."""

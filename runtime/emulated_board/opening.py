@@ -31,7 +31,8 @@ class EmulatedBoardDevice(BoardDevice):
         bitfile.with_suffix(".hwh").write_text(hwh_text(emulated.spec), encoding="utf-8")
         make_active(emulated)
         facts = {"board": f"{emulated.spec.name}, emulated: no hardware takes part"}
-        super().__init__(emulated, bitfile, name=NAME, facts=facts, options=options)
+        clock = float(emulated.spec.clock_mhz)
+        super().__init__(emulated, bitfile, name=NAME, clock_mhz=clock, facts=facts, options=options)
         self.description = f"{NAME}: {emulated.spec.title} through pynq {pynq.__version__}; no hardware takes part"
 
     def close(self) -> None:

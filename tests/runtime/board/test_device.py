@@ -116,6 +116,29 @@ def test_an_overlay_without_the_kernel_is_refused(
         emulated()
 
 
+def test_a_clock_that_timing_was_not_met_for(monkeypatch: pytest.MonkeyPatch, emulated: Callable[..., Any]) -> None:
+    """Protects from wrong sums at a clock too fast: PLLs that the overlay was not built for are noticed."""
+    from strop.runtime.emulated_board import board
+
+    made = board.clock_registers
+    # Zynq-7000: IO PLL doubled. ZynqMP: IOPLL of 2,000 MHz, whose eighth is 250 (pynq 3), or of 433, whose half is what
+    # comes nearest to 187.5 (pynq 4).
+    multiplier = 120 if pynq.__version__.startswith("3.") else 26
+
+    def other_plls(spec: Any) -> Any:
+        registers = made(spec)
+        if spec.family == "zynq7":
+            registers[0xF8000000][0x108] *= 2
+        else:
+            registers[0xFF5E0000][0x20] = 1 << 16 | multiplier << 8
+        return registers
+
+    monkeypatch.setattr(board, "clock_registers", other_plls)
+    for kind in KINDS:
+        with pytest.raises(DeviceError, match=r"the PL clock is 2\d\d.* MHz, but the overlay meets its timing at"):
+            emulated(kind)
+
+
 def test_everybodys_overlay_has_the_driver(emulated: Callable[..., Any]) -> None:
     """Protects the entry point: pynq binds our driver by the VLNV, and its register map works beside it."""
     device = emulated()

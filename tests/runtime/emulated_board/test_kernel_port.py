@@ -34,7 +34,7 @@ class Bench:
                 high = register.name.endswith("_2")
                 self.port.write(register.offset, self.buffer.address >> 32 if high else self.buffer.address)
         self.port.write(C.REG_SLOT_COUNT, 1)
-        self.port.write(C.REG_REPORT, REPORT_AT)
+        self.port.write(C.REG_REPORT_AT, REPORT_AT)
 
     def run(self) -> int:
         """Run a start; return the control register as it ends."""
@@ -83,7 +83,7 @@ def test_registers_that_the_contract_lacks_are_faults(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
-        (C.REG_REPORT, 4096 - 8, "for its report, beyond its buffer of 4096"),
+        (C.REG_REPORT_AT, 4096 - 8, "for its report, beyond its buffer of 4096"),
         (C.REG_ARENA_MAPS, 64, "ports were given different arenas"),
     ],
 )
