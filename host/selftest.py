@@ -24,7 +24,14 @@ from strop.host.order import epoch_order
 from strop.host.pretrained import pretrained_path
 from strop.runtime.contract import C
 from strop.runtime.device import Device, open_device
-from strop.runtime.errors import ContractMismatch, DataError, DeviceBusy, DeviceError, DeviceUnavailable
+from strop.runtime.errors import (
+    ContractMismatch,
+    DataError,
+    DeviceBusy,
+    DeviceError,
+    DeviceUnavailable,
+    MemoryPlanError,
+)
 from strop.runtime.graph import (
     L1BN,
     Conv2d,
@@ -183,12 +190,15 @@ def run_cases(device: Device, witness: Device | None = None) -> Iterator[CaseRes
             run = run_case(case, device)
         except DeviceBusy:
             raise
-        except DeviceError as error:
+        except (DeviceError, MemoryPlanError) as error:
             yield CaseResult(case, None, (f"{type(error).__name__}: {error}",), 0.0, 0)
             continue
         wrong = list(run.answer.differences(known[case.name]))
         if witness is not None:
-            wrong += _beside(run, run_case(case, witness), known[case.name])
+            try:
+                wrong += _beside(run, run_case(case, witness), known[case.name])
+            except (DeviceError, MemoryPlanError) as error:
+                wrong.append(f"the emulator beside it failed: {type(error).__name__}: {error}")
         yield CaseResult(case, run.answer, tuple(wrong), run.seconds, run.images)
 
 

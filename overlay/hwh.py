@@ -43,6 +43,7 @@ class HwhDesign:
     clock_mhz: float
     interrupt_reaches_ps: bool
     intc_base: int | None
+    memory: tuple[tuple[int, int], ...]
     device: str
     package: str
 
@@ -132,6 +133,7 @@ class _Design:
             clock_mhz=self._clock(ps, PS_CLOCKS[ps_type]),
             interrupt_reaches_ps=intc is not None and (ps, PS_INTERRUPTS[ps_type]) in self._targets(intc, "irq"),
             intc_base=None if intc is None else self._base_address(intc),
+            memory=self._memory(kernel),
             device="" if information is None else information.get("DEVICE", ""),
             package="" if information is None else information.get("PACKAGE", ""),
         )
@@ -147,6 +149,16 @@ class _Design:
             if memory.get("INSTANCE") == instance and memory.get("MEMTYPE") == "REGISTER":
                 return _number(memory.get("BASEVALUE"), f"BASEVALUE of {instance}")
         return None
+
+    def _memory(self, kernel: str) -> tuple[tuple[int, int], ...]:
+        """Return the ranges that each of the kernel's masters reaches."""
+        reached: dict[str, set[tuple[int, int]]] = {}
+        for memory in self.modules[kernel].iter("MEMRANGE"):
+            if memory.get("MEMTYPE") == "MEMORY":
+                what = f"of {kernel}'s memory"
+                span = (_number(memory.get("BASEVALUE"), what), _number(memory.get("HIGHVALUE"), what))
+                reached.setdefault(memory.get("MASTERBUSINTERFACE", ""), set()).add(span)
+        return tuple(sorted(set.intersection(*reached.values()))) if reached else ()
 
     def _clock(self, ps: str, parameter: str) -> float:
         for element in self.modules[ps].iter("PARAMETER"):

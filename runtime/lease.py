@@ -32,13 +32,16 @@ def lease_folder() -> Path:
 
 
 class Lease:
-    """The right to use the board called `name`, from construction to `release` or to the end of the process.
+    """The right to use what is called `name`, from construction to `release` or to the end of the process.
+
+    what: its name for people, where that is another one.
 
     Raises `DeviceBusy`, with the holder's process, command and time, and `DeviceUnavailable` where no lock can be had.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, what: str | None = None) -> None:
         self.name = name
+        self._taken_by = os.getpid()
         self.path = lease_folder() / f"strop-{name}.lock"
         self._file: int | None = _open(self.path)
         try:
@@ -51,14 +54,23 @@ class Lease:
                     f"{self.path} cannot be locked ({error.strerror}); name a folder on a local disk in STROP_LEASES"
                 ) from error
             raise DeviceBusy(
-                f"{name} is held by {holder}; wait until it ends, or end it: one process at a time has a board"
+                f"{what or name} is held by {holder}; wait until it ends, or stop it with Ctrl-C or SIGTERM: one "
+                "process at a time has a board"
             ) from None
-        _write_holder(self._file)
+        try:
+            _write_holder(self._file)
+        except OSError:  # a full disk; the lock counts, and who asks is told that its holder is not known
+            pass
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let the next one have it. May be repeated."""
         if self._file is not None:
-            os.close(self._file)  # which ends the lock; the file stays, so that all who come lock the same one
+            if os.getpid() == self._taken_by:  # a child process has the same lock, and must not end it for us
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)  # the file itself stays, so that all who come lock the same one
             self._file = None
 
 

@@ -36,8 +36,8 @@ elif have vitis-run; then
 else
   complain "no Vitis HLS: neither v++ with vitis-run (2023.2 and later) nor vitis_hls was found. It comes with AMD's Vitis and with
   Vivado, for x86-64 Linux. Where it is installed, its commands come by:
-    source <where it is installed>/Vitis/<version>/settings64.sh         (before 2023.2: Vitis_HLS/<version>)
-  then once more: make -C hls vitis-$step BOARD=$board"
+    source <install>/<version>/Vitis/settings64.sh      (older ones: <install>/Vitis/<version>/ or <install>/Vitis_HLS/<version>/)
+  It must be of 2022.1 or newer: since 2022 older ones, unless patched, cannot export an IP. Then once more: make -C hls vitis-$step BOARD=$board"
 fi
 
 mkdir -p "$build/$board"

@@ -14,6 +14,8 @@ namespace eval strop {
     syn.interface.m_axi_max_read_burst_length syn.interface.m_axi_max_write_burst_length syn.interface.m_axi_latency
     syn.interface.m_axi_num_read_outstanding syn.interface.m_axi_num_write_outstanding
   }
+  # As the tool itself writes them: a boolean in one word with its value, which would else be a word too many.
+  variable booleans {-m_axi_addr64}
   variable repeated {syn.file syn.file_cflags syn.file_csimflags tb.file tb.file_cflags}
   variable step_order {csim csynth cosim export}
   variable settings {} ;# key -> list of values
@@ -107,6 +109,7 @@ proc strop::add_all_sources {} {
 # What was a project with solutions became a component.
 proc strop::open_work {} {
   variable settings
+  variable booleans
   if {[llength [info commands ::open_component]]} {
     open_component -reset strop_kernel -flow_target [value flow_target]
     set_top [value syn.top]
@@ -121,7 +124,12 @@ proc strop::open_work {} {
   create_clock -period [value clock] -name default
   set_clock_uncertainty [value clock_uncertainty]
   foreach key [dict keys $settings syn.interface.*] {
-    config_interface -[string range $key [string length syn.interface.] end] [value $key]
+    set option -[string range $key [string length syn.interface.] end]
+    if {$option in $booleans} {
+      config_interface $option=[value $key]
+    } else {
+      config_interface $option [value $key]
+    }
   }
 }
 

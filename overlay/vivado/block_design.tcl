@@ -5,8 +5,10 @@
 
 set kernel_ports {m_axi_bytes m_axi_words m_axi_maps m_axi_filters}
 
-# Set the board if its files are installed, else go on: the PL has no pins here, and the board's image configures the
-# PS. Another version of the same board's files serves as well. Returns 1 if a board was set, else 0.
+# Set the board if its files are installed. Else go on, because the PL has no pins here and the board's image configures
+# the PS, but not in silence: the PL clock's divisors are then computed for Vivado's default PLLs, and PYNQ 3.1 writes
+# them over whatever PLLs the image booted with (PYNQ 4.0 looks for the nearest ones). Another version of the same
+# board's files serves as well. Returns 1 if a board was set, else 0.
 proc set_installed_board_part {wanted} {
   set same_board {}
   foreach part [get_board_parts -quiet] {
@@ -20,8 +22,10 @@ proc set_installed_board_part {wanted} {
   }
   set part [lindex [lsort -dictionary $same_board] end]
   if {$part eq ""} {
-    puts "WARNING: strop: the files of board $wanted are not installed; the PS keeps its default settings, which the\
-      board's image replaces when it boots"
+    puts "WARNING: strop: the files of board $wanted are not installed, and they are strongly advised: the PL clock is\
+      computed for Vivado's default PLLs and may come out up to 50 % faster on the board than timing was met for. strop\
+      measures it after loading and refuses a faster one. Vivado gets the files from its store of boards (Tools, Vivado\
+      Store) or from the board's maker"
     return 0
   }
   set_property board_part $part [current_project]

@@ -13,17 +13,19 @@ proc write_text {path text} {
   close $file
 }
 
-# The one file of that name below a folder. Where Vivado puts what it generates differs from version to version.
-proc only_file {folder name} {
+# The one file of that name below some folders. Where Vivado puts what it generates differs from version to version, and
+# its hidden folders must be named: a * does not match them.
+proc only_file {folders name} {
   set found {}
-  set waiting [list $folder]
+  set waiting $folders
   while {[llength $waiting]} {
     set waiting [lassign $waiting here]
     lappend found {*}[glob -nocomplain -types f -directory $here -- $name]
-    lappend waiting {*}[glob -nocomplain -types d -directory $here -- *]
+    lappend waiting {*}[glob -nocomplain -types d -directory $here -- * .gen .srcs]
   }
+  set found [lsort -unique $found]
   if {[llength $found] != 1} {
-    error "below $folder there are [llength $found] files $name, expected is one: $found"
+    error "there are [llength $found] files $name, expected is one. Looked in: $folders. Found: $found"
   }
   return [lindex $found 0]
 }

@@ -1,13 +1,25 @@
 # What a build leaves: reports, strop.bit and strop.hwh, and facts.txt, from which the manifest is made.
 
+# The .hwh that Vivado made of the block design: below the folder that create_bd_design was given, or, by a project in
+# memory of newer versions, in hidden folders of the project or of where Vivado works.
+proc generated_hwh {build_folder} {
+  set folders [list [file join $build_folder design]]
+  foreach home [list [get_property -quiet DIRECTORY [current_project]] [pwd]] {
+    foreach hidden {.gen .srcs} {
+      lappend folders [file normalize [file join $home $hidden]]
+    }
+  }
+  return [only_file [lsort -unique $folders] strop.hwh]
+}
+
 proc write_reports {build_folder} {
   report_utilization -file [file join $build_folder utilization.rpt]
   report_timing_summary -file [file join $build_folder timing.rpt]
 }
 
 # One stem for both: PYNQ looks for the .hwh beside the .bit.
-proc write_overlay {build_folder} {
-  file copy -force [only_file [file join $build_folder design] strop.hwh] [file join $build_folder strop.hwh]
+proc write_overlay {build_folder hwh} {
+  file copy -force $hwh [file join $build_folder strop.hwh]
   write_bitstream -force [file join $build_folder strop.bit]
 }
 
@@ -24,7 +36,7 @@ proc write_facts {build_folder ip_folder slacks} {
 
 # Vitis HLS and Vivado are released together; an exported IP says by which release it was packaged.
 proc packager_version {ip_folder} {
-  set description [read_text [only_file $ip_folder component.xml]]
+  set description [read_text [file join $ip_folder component.xml]]
   if {![regexp {<xilinx:xilinxVersion>([^<]+)</xilinx:xilinxVersion>} $description -> version]} {
     return unknown
   }

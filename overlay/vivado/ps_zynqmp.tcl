@@ -7,12 +7,15 @@ proc automate_zynqmp {ps preset} {
   }
 }
 
+# The PL clock comes from the IOPLL because PYNQ (3.1 and 4.0) forces that source when it loads an overlay: divisors for
+# another PLL would make another frequency.
 proc settings_zynqmp {board} {
   set settings [list \
     CONFIG.PSU__USE__M_AXI_GP0 1 \
     CONFIG.PSU__USE__M_AXI_GP1 0 \
     CONFIG.PSU__USE__M_AXI_GP2 0 \
     CONFIG.PSU__FPGA_PL0_ENABLE 1 \
+    CONFIG.PSU__CRL_APB__PL0_REF_CTRL__SRCSEL IOPLL \
     CONFIG.PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ [dict get $board clock_mhz] \
     CONFIG.PSU__USE__FABRIC__RST 1 \
     CONFIG.PSU__USE__IRQ0 1]

@@ -29,13 +29,15 @@ class BoardArena:
     def __init__(self, device: Any, nbytes: int, *, cacheable: bool = True) -> None:
         try:
             self._buffer: Any = pynq.allocate((nbytes,), "u1", target=device, cacheable=int(cacheable))
+            self.address = int(self._buffer.device_address)  # only here PYNQ.remote says that it has none
         except Exception as error:  # what pynq, XRT or gRPC raise for it is not documented
+            if _is_lost_connection(error):
+                raise DeviceError(f"the board did not answer when it was asked for memory: {error}") from error
             raise MemoryPlanError(
                 f"the board has no {nbytes:,} bytes of contiguous memory ({error}); take a smaller mini-batch, or "
                 "enlarge its CMA (kernel command line: cma=)"
             ) from error
         self.nbytes = nbytes
-        self.address = int(self._buffer.device_address)
         # A remote buffer is a copy that is sent whole, over what the kernel writes meanwhile: nobody may write then.
         self._exclusive = device.has_capability("REMOTE")
         self._lock = RLock()
@@ -85,8 +87,30 @@ class BoardArena:
                 self._dirty = False
 
     def free(self) -> None:
-        """Give the memory back. May be repeated."""
-        if self._bytes is not None:
+        """Give the memory back, after whoever is reading or writing. May be repeated."""
+        with self._lock:
+            if self._bytes is None:
+                return
             self._bytes = None  # nothing may look at the memory once it is unmapped
-            self._buffer.freebuffer()
-            self._buffer = None
+            buffer, self._buffer = self._buffer, None
+            if self._exclusive:
+                _free_remotely(buffer)
+            else:
+                # XRT unmaps a buffer's memory with its last reference. PynqBuffer.freebuffer would unmap it before that
+                # as well, and XRT then what another thread may have mapped there meanwhile.
+                buffer.freed = True
+                del buffer.bo
+
+
+def _free_remotely(buffer: Any) -> None:
+    try:
+        buffer.freebuffer()
+    except Exception as error:
+        if not _is_lost_connection(error):  # then there is nobody to give it back to
+            raise
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    """Whether this is gRPC's error for a server that cannot be reached."""
+    code = getattr(error, "code", None)
+    return callable(code) and getattr(code(), "name", "") in ("UNAVAILABLE", "DEADLINE_EXCEEDED")

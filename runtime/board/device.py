@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ import pynq
 from numpy.typing import NDArray
 from pynq.pl_server.global_state import clear_global_state
 
-from strop.overlay.manifest import file_sha256
 from strop.overlay.registers import KERNEL_VLNV
 from strop.runtime.board.arena import BoardArena
 from strop.runtime.board.driver import StropKernel
@@ -31,6 +31,7 @@ from strop.runtime.lease import Lease
 CLOCK_TOLERANCE = 1.001  # pynq computes frequencies with a rounded reference
 CHECKS = 4  # of progress in that time
 FIRST_PAUSE, LONGEST_PAUSE = 20e-6, 1e-3  # seconds between two looks at the control register
+REMOTE_NAME, REMOTE_FIRMWARE, REMOTE_STATE = "strop.bin", "/lib/firmware/", "/sys/class/fpga_manager/fpga0/state"
 PROBE_BYTES = 8192  # PYNQ's smallest buffer
 UNKNOWN = 2**32 - 1  # in a report: no step, command or layer has this number
 
@@ -38,7 +39,8 @@ UNKNOWN = 2**32 - 1  # in a report: no step, command or layer has this number
 class BoardDevice:
     """The kernel of the overlay `bitfile` on `board`, an open `pynq.Device`. It keeps the lease until `close`.
 
-    clock_mhz: the PL clock that the overlay's timing was met for. facts: lines about the overlay for people. Raises
+    clock_mhz: the PL clock that the overlay's timing was met for. memory: (first, last) bus addresses that its kernel
+    reaches; none if that is not known. facts: lines about the overlay for people. Raises
     `DeviceError` where the overlay cannot be loaded or its clock is too fast, and `ContractMismatch` where it has no
     kernel of strop, or one of another contract.
     """
@@ -51,16 +53,18 @@ class BoardDevice:
         *,
         name: str = "board",
         clock_mhz: float | None = None,
+        memory: tuple[tuple[int, int], ...] = (),
         facts: dict[str, str] | None = None,
         options: BoardOptions | None = None,
     ) -> None:
         self.name, self.facts = name, dict(facts or {})
         self.arenas = 0
         self._board, self._bitfile, self._lease = board, bitfile, lease
-        self._options, self._clock_mhz = options or BoardOptions(), clock_mhz
+        self._options, self._clock_mhz, self._memory = options or BoardOptions(), clock_mhz, memory
         self._arena: BoardArena | None = None
         self._line: InterruptLine | None = None
-        self._closed = False
+        self._closed = self._broken = False
+        self._turn = RLock()  # one thing at a time: nobody may free what the kernel writes, or load while it runs
         try:
             self._load()
             self.contract_version, self.numerics_version = self._ask_versions()
@@ -80,9 +84,6 @@ class BoardDevice:
                     "`strop overlay verify` says more"
                 )
             self._kernel_name = kernels[0]
-            if self._board.has_capability("REMOTE"):
-                # PYNQ.remote sends no file whose name is there already: a new bitstream needs a new name
-                self._overlay.binfile_name = f"strop-{file_sha256(self._bitfile)[:16]}.bin"
             self._download()
         if not isinstance(self._kernel, StropKernel):
             raise ContractMismatch(f"another driver than strop's is bound to {KERNEL_VLNV}: {type(self._kernel)}")
@@ -96,7 +97,16 @@ class BoardDevice:
             return pynq.Overlay(str(self._bitfile), download=False, device=self._board)
 
     def _download(self) -> None:
+        self._broken = True
+        remote = self._board.has_capability("REMOTE")
+        if remote:
+            # pynq sends no file whose name the board knows, be it older or half of one: it is sent here, every time
+            self._overlay.binfile_name = REMOTE_NAME
+            self._board.write_file(REMOTE_FIRMWARE + REMOTE_NAME, self._overlay.parser.bin_data)
         self._overlay.download()
+        if remote and b"operating" not in self._board.read_file(REMOTE_STATE):
+            raise DeviceError("the board's FPGA manager did not take the bitstream: is it for this board?")
+        self._broken = False
         self._demand_clock()
         self._kernel: Any = getattr(self._overlay, self._kernel_name)
 
@@ -128,33 +138,43 @@ class BoardDevice:
         return version >> 16, version & 0xFFFF
 
     def _reload(self) -> None:
-        """Stop whatever the kernel does. Its arena goes with it: nobody knows what was written to it."""
-        self._drop_line()
-        try:
-            with _from_pynq("loading the overlay again"):
-                self._download()
-        except StropError:
-            with suppress(StropError):
-                self._free_arena()
-            raise
-        self._free_arena()  # only now: nothing may write to memory that is somebody else's
+        """Stop whatever the kernel does. Its arena goes with it: nobody knows what was written to it.
+
+        Where that fails the arena stays until `close`: the kernel may be writing to it.
+        """
+        with _from_pynq("loading the overlay again"):
+            self._broken = True
+            self._drop_line()
+            self._download()
+        self._free_arena()
 
     # -- memory ---------------------------------------------------------------------------------------------------
     def allocate(self, nbytes: int) -> None:
         """Take one arena of zeros; an earlier one is given back. Raises `MemoryPlanError`."""
+        check_arena_size(nbytes)
+        with self._turn:
+            self._demand_usable()
+            self._free_arena()
+            self._arena = BoardArena(self._board, nbytes, cacheable=self._options.cacheable)
+            self.arenas += 1
+            first, last = self._arena.address, self._arena.address + nbytes - 1
+            if last >> self._kernel.address_bits or not self._reaches(first, last):
+                self._free_arena()
+                raise DeviceError(
+                    f"the arena lies at {first:#x} to {last:#x}, where this overlay's kernel does not reach; build it "
+                    "with the board's files installed in Vivado, or let Linux take contiguous memory from below (cma=)"
+                )
+
+    def _reaches(self, first: int, last: int) -> bool:
+        return not self._memory or any(base <= first and last <= end for base, end in self._memory)
+
+    def _demand_usable(self) -> None:
         if self._closed:
             raise DeviceError(f"the {self.name} was closed; open it again")
-        check_arena_size(nbytes)
-        self._free_arena()
-        self._arena = BoardArena(self._board, nbytes, cacheable=self._options.cacheable)
-        self.arenas += 1
-        last = self._arena.address + nbytes - 1
-        if last >> self._kernel.address_bits:
-            address = self._arena.address
-            self._free_arena()
+        if self._broken:
             raise DeviceError(
-                f"the arena lies at {address:#x}, beyond the kernel's {self._kernel.address_bits}-bit addresses; the "
-                "overlay was built for another family of boards"
+                f"the {self.name} could not be loaded again after a failure, and touching it could hang the machine: "
+                "power it off and on, then open it again"
             )
 
     def _open_arena(self) -> BoardArena:
@@ -184,6 +204,11 @@ class BoardDevice:
         (`DeviceTimeout`, `BusFault`, `DeviceError`), and after Ctrl-C, the overlay was loaded again and the arena is
         gone: `allocate` a new one to go on.
         """
+        with self._turn:
+            return self._run(registers)
+
+    def _run(self, registers: Registers) -> np.void:
+        self._demand_usable()
         arena = self._open_arena()
         arena.span(registers.report, REPORT.itemsize)
         if registers.commands <= C.MAX_COMMANDS:  # beyond its limits the kernel reads nothing and says so
@@ -226,8 +251,8 @@ class BoardDevice:
 
     def _drop_line(self) -> None:
         if self._line is not None:
-            self._line.close()
-            self._line = None
+            line, self._line = self._line, None
+            line.close()
 
     def _wait(self, registers: Registers, arena: BoardArena) -> None:
         """Return when the kernel is done. Raises `DeviceTimeout` once it has made no progress for the time-out."""
@@ -239,7 +264,9 @@ class BoardDevice:
             if report != seen:
                 seen, since = report, time.monotonic()
             elif time.monotonic() - since >= limit:
-                if self._kernel.finished():  # it was done, and only the interrupt did not come
+                if self._kernel.finished():
+                    if self._line is None:
+                        return  # it ended just now
                     raise DeviceTimeout(
                         f"the kernel was done, but no interrupt came in {limit:g} s: check the overlay's axi_intc, or "
                         "open the board without interrupts"
@@ -263,15 +290,16 @@ class BoardDevice:
 
     # -- the end --------------------------------------------------------------------------------------------------
     def close(self) -> None:
-        """Give memory and board back. The overlay stays loaded, at rest."""
-        if not self._closed:
+        """Give memory and board back, after a start that is under way. The overlay stays loaded, at rest."""
+        with self._turn:
+            if self._closed:
+                return
             self._closed = True
-            self._drop_line()
-            try:
-                self._free_arena()
-            finally:
+            with ExitStack() as given_back:
                 if self._lease is not None:
-                    self._lease.release()
+                    given_back.callback(self._lease.release)
+                given_back.callback(self._free_arena)
+                given_back.callback(self._drop_line)
 
 
 def _unwritten_report() -> NDArray[Any]:

@@ -10,12 +10,14 @@ from typing import Any
 import pynq
 
 from strop.overlay.boards import BOARDS, BoardSpec, board_for_pynq
+from strop.overlay.hwh import read_hwh
 from strop.runtime.board.device import BoardDevice
 from strop.runtime.board.options import BoardOptions
 from strop.runtime.errors import DeviceUnavailable, InputError
 from strop.runtime.lease import Lease
 from strop.runtime.overlay_store import find_overlay, verify_overlay
 
+LOCAL_LOGIC = "fpga0"  # there is one, however the board is called
 DEVICE_TREE_NAME = Path("/proc/device-tree/chosen/pynq_board")  # PYNQ's images write it
 
 
@@ -31,14 +33,19 @@ def open_board(name: str | None = None, options: BoardOptions | None = None) -> 
     board = _board_of(device, name or os.environ.get("STROP_BOARD"), remote)
     installed = find_overlay(board.name)
     verify_overlay(installed.folder, board.name)
-    where = f"{board.name}-at-{device.ip_addr}" if remote else board.name
+    facts, chosen = installed.facts(), options or BoardOptions.from_environment()
+    memory = read_hwh(installed.bitstream.with_suffix(".hwh")).memory
+    if getattr(device, "emulated", False):
+        facts["emulated"] = "no hardware takes part"
+    lease = Lease(f"remote-{device.ip_addr}" if remote else LOCAL_LOGIC, board.name)  # nothing may fail in between
     return BoardDevice(
         device,
         installed.bitstream,
-        Lease(where),
+        lease,
         clock_mhz=installed.manifest.clock_mhz,
-        facts=installed.facts(),
-        options=options or BoardOptions.from_environment(),
+        memory=memory,
+        facts=facts,
+        options=chosen,
     )
 
 
@@ -47,7 +54,7 @@ def _active_device() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that there is none is said below
             return pynq.Device.active_device
-    except RuntimeError as error:
+    except Exception as error:  # without an image of PYNQ's own, its parts fail in ways of their own
         raise DeviceUnavailable(
             f"PYNQ finds no board ({error}); run this on a board with a PYNQ image, or name one in "
             'PYNQ_REMOTE_DEVICES; a laptop has device "emulator"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ except ImportError:
 ARCHITECTURES = {"zynq7": "armv7l", "zynqmp": "aarch64"}
 PS_WINDOW_BYTES = 0x1000
 DRAM_BYTES = 64 << 20
+# On a ZynqMP above 4 GiB, where both words of an address count.
+DRAM_BASES = {"zynq7": 0x1000_0000, "zynqmp": 0x8_1000_0000}
 
 
 class EmulatedBoard(pynq.Device):  # type: ignore[misc]  # pynq has no types
@@ -40,12 +43,13 @@ class EmulatedBoard(pynq.Device):  # type: ignore[misc]  # pynq has no types
 
     def __init__(self, spec: BoardSpec, *, mapped: bool = True, dram_bytes: int = DRAM_BYTES) -> None:
         super().__init__(f"emulated-{spec.name}")
+        self.emulated = True
         self.spec = spec
         self.name = spec.pynq_names[0]
         self.arch = ARCHITECTURES[spec.family]
         self.capabilities = {"MEMORY_MAPPED": True} if mapped else {"REGISTER_RW": True}
         self.faults = Faults()
-        self.dram = Dram(dram_bytes)
+        self.dram = Dram(dram_bytes, DRAM_BASES[spec.family])
         self.kernel = KernelPort(self.dram, spec.address_bits, self.faults)
         self.bus = Bus([Window(base, PS_WINDOW_BYTES, Words(words)) for base, words in clock_registers(spec).items()])
         self.downloads = 0
@@ -61,6 +65,9 @@ class EmulatedBoard(pynq.Device):  # type: ignore[misc]  # pynq has no types
 
     def download(self, bitstream: Any, parser: Any = None) -> None:
         """Load an overlay: its units answer from now on, the kernel is at rest."""
+        self.bus.load([])  # until it is there, nothing of the logic answers
+        if self.faults.failing_downloads:
+            raise OSError("fpga manager: Operation timed out")
         self.program(parser)
         super().post_download(bitstream, parser, self.name)
 
@@ -101,30 +108,54 @@ class EmulatedBoard(pynq.Device):  # type: ignore[misc]  # pynq has no types
     def allocate(self, shape: Any, dtype: Any = "u4", cacheable: int = 0, **_: Any) -> PynqBuffer:
         """Return a buffer of contiguous memory; its bytes are whatever was there."""
         taken = self.dram.allocate(int(np.prod(shape)) * np.dtype(dtype).itemsize, bool(cacheable))
-        buffer = PynqBuffer(
-            shape, dtype, buffer=taken.host.data, bo=taken.address, device=self, device_address=taken.address
-        )
-        # pynq's way to give pooled buffers back; `freed` keeps it from unmapping what was never mapped
-        buffer.memory, buffer.pointer, buffer.return_to, buffer.freed = self, taken.address, self, True
-        return buffer
+        bo = BufferObject(self.dram, taken.address)
+        return PynqBuffer(shape, dtype, buffer=taken.host.data, bo=bo, device=self, device_address=taken.address)
 
-    def return_pointer(self, address: int) -> None:
-        """Take a buffer back."""
-        self.dram.free(address)
-
-    def flush(self, bo: int, offset: int, vaddr: int, nbytes: int) -> None:
+    def flush(self, bo: BufferObject, offset: int, vaddr: int, nbytes: int) -> None:
         """Write what the processor changed to memory: all of the buffer, as XrtDevice does."""
         if not self.faults.lost_flushes:
-            self.dram.flush(bo)
+            self.dram.flush(bo.address)
 
-    def invalidate(self, bo: int, offset: int, vaddr: int, nbytes: int) -> None:
+    def invalidate(self, bo: BufferObject, offset: int, vaddr: int, nbytes: int) -> None:
         """Let the processor see memory: all of the buffer."""
-        self.dram.invalidate(bo)
+        self.dram.invalidate(bo.address)
 
 
-def make_active(board: EmulatedBoard) -> None:
-    """Make `board` the one that pynq uses by default: its PL state and interrupts know no other."""
+class BufferObject:
+    """What XRT calls a buffer object: the memory is given back with the last reference to it."""
+
+    def __init__(self, dram: Dram, address: int) -> None:
+        self.address = address
+        self._dram = dram
+
+    def __del__(self) -> None:
+        self._dram.free(self.address)
+
+
+def make_active(board: EmulatedBoard) -> Callable[[], None]:
+    """Make `board` the one that pynq uses by default: its PL state and interrupts know no other.
+
+    Return what undoes it.
+    """
+    before = vars(pynq.Device).get("_active_device")
+    look_up = pynq.interrupt.get_uio_irq
     pynq.Device.active_device = board
-    if hasattr(pynq.Clocks, "_real_instance"):
-        del pynq.Clocks._real_instance  # it keeps the first device that it met
+    _forget_clocks()
     pynq.interrupt.get_uio_irq = lambda irq: uio_node(irq).path  # pynq would look into /proc/interrupts
+
+    def undo() -> None:
+        pynq.interrupt.get_uio_irq = look_up
+        _forget_clocks()
+        if vars(pynq.Device).get("_active_device") is board:
+            if before is None:
+                del pynq.Device._active_device
+            else:
+                pynq.Device.active_device = before
+
+    return undo
+
+
+def _forget_clocks() -> None:
+    """Let pynq's Clocks meet another device: they keep the first one."""
+    if hasattr(pynq.Clocks, "_real_instance"):
+        del pynq.Clocks._real_instance

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from strop.runtime.errors import BusFault
 
-BASE = 0x1000_0000  # bus address
 PAGE = 4096  # alignment of buffers, and guard bytes between them
 GUARD = 0xA5
 LINE = 64  # bytes of a cache line
@@ -31,9 +30,10 @@ class Buffer:
 
 
 class Dram:
-    """`nbytes` bytes of memory from `BASE` on."""
+    """`nbytes` bytes of memory from bus address `base` on."""
 
-    def __init__(self, nbytes: int) -> None:
+    def __init__(self, nbytes: int, base: int) -> None:
+        self._base = base
         self._bytes = np.zeros(nbytes, np.uint8)
         self._buffers: dict[int, Buffer] = {}
 
@@ -49,17 +49,17 @@ class Dram:
 
     def allocate(self, nbytes: int, cached: bool) -> Buffer:
         """Take a buffer at the first place that is free. Its bytes are whatever was there. Raises `MemoryError`."""
-        address = BASE + PAGE
+        address = self._base + PAGE
         for other in sorted(self._buffers.values(), key=lambda buffer: buffer.address):
             if address + _pages(nbytes) <= other.address:
                 break
             address = other.address + _pages(other.nbytes)
         end = address + _pages(nbytes)
-        if end > BASE + self._bytes.size:
+        if end > self._base + self._bytes.size:
             raise MemoryError(f"the emulated board has no {nbytes:,} bytes in one piece of {self._bytes.size:,}")
-        at = address - BASE
+        at = address - self._base
         self._bytes[at - PAGE : at] = GUARD
-        self._bytes[at + nbytes : end - BASE] = GUARD
+        self._bytes[at + nbytes : end - self._base] = GUARD
         memory = self._bytes[at : at + nbytes]
         if cached:
             buffer = Buffer(address, nbytes, memory.copy(), memory.copy())
@@ -78,7 +78,7 @@ class Dram:
         if buffer.clean is None:
             return
         changed = np.flatnonzero(buffer.host != buffer.clean)
-        at = address - BASE
+        at = address - self._base
         for line in np.unique(changed // LINE):
             part = slice(line * LINE, min((line + 1) * LINE, buffer.nbytes))
             self._bytes[at + part.start : at + part.stop] = buffer.host[part]
@@ -88,7 +88,7 @@ class Dram:
         """Let the processor see memory; what it changed and did not flush is lost."""
         buffer = self._buffers[address]
         if buffer.clean is not None:
-            buffer.host[:] = self._bytes[address - BASE :][: buffer.nbytes]
+            buffer.host[:] = self._bytes[address - self._base :][: buffer.nbytes]
             buffer.clean[:] = buffer.host
 
     def memory_at(self, address: int) -> tuple[NDArray[np.uint8], int]:
@@ -98,13 +98,13 @@ class Dram:
         """
         for buffer in self._buffers.values():
             if buffer.address <= address < buffer.address + buffer.nbytes:
-                return self._bytes[address - BASE :], buffer.address + buffer.nbytes - address
+                return self._bytes[address - self._base :], buffer.address + buffer.nbytes - address
         raise BusFault(f"the kernel would reach {address:#010x}, which is no buffer of this board")
 
     def check_guards(self) -> None:
         """Raise `BusFault` if anything was written between the buffers; mend the guards."""
         for buffer in self._buffers.values():
-            at = buffer.address - BASE
+            at = buffer.address - self._base
             for guard in (
                 self._bytes[at - PAGE : at],
                 self._bytes[at + buffer.nbytes : at + _pages(buffer.nbytes)],

@@ -12,7 +12,8 @@ class Faults:
     hang_at_command: starts that reach this command stop there and never finish. hangs: how many starts do so before the
     fault is gone. silent: starts neither finish nor write anything. version: what VERSION reads as, instead of the
     kernel's own. misplaced_report: bytes by which the report is written beside its place. lost_interrupts: the end of a
-    start raises none. lost_flushes: flushed lines do not reach memory.
+    start raises none. lost_flushes: flushed lines do not reach memory. failing_downloads: overlays
+    cannot be loaded, and what was loaded is gone.
     """
 
     hang_at_command: int | None = None
@@ -22,3 +23,4 @@ class Faults:
     misplaced_report: int = 0
     lost_interrupts: bool = False
     lost_flushes: bool = False
+    failing_downloads: bool = False

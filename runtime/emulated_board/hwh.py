@@ -16,6 +16,7 @@ ADDRESS_RANGE = 0x10000
 AXI = "xilinx.com:interface:aximm:1.0"
 PS_VERSION = {"processing_system7": "5.5", "zynq_ultra_ps_e": "3.5"}
 PL_CLOCKS = 4
+KERNEL_PORTS = ("m_axi_bytes", "m_axi_words", "m_axi_maps", "m_axi_filters")
 # A Zynq-7000 divides its IO PLL of 1 GHz by 5 x 2 for each FCLK; a Zynq UltraScale+ its IOPLL of 1.5 GHz by 8 x 1.
 ZYNQ7_PLL_MHZ, ZYNQ7_DIVISOR = 1000, 2
 ZYNQMP_PLL_MHZ = 1500
@@ -61,7 +62,8 @@ def hwh_text(board: BoardSpec, vlnv: str = KERNEL_VLNV) -> str:
      USAGE="register"><REGISTERS>{described}</REGISTERS></ADDRESSBLOCK></ADDRESSBLOCKS>
    <PARAMETERS/>
    <PORTS>{_port("interrupt", "O", INTC, "intr")}</PORTS>
-   <BUSINTERFACES><BUSINTERFACE NAME="s_axi_control" TYPE="SLAVE" VLNV="{AXI}"/></BUSINTERFACES>
+   <BUSINTERFACES><BUSINTERFACE NAME="s_axi_control" TYPE="SLAVE" VLNV="{AXI}"/>{_masters()}</BUSINTERFACES>
+   <MEMORYMAP>{_memory(board, ps)}</MEMORYMAP>
   </MODULE>
  </MODULES>
 </EDKSYSTEM>
@@ -132,6 +134,23 @@ def _range(board: BoardSpec, instance: str, base: int, interface: str) -> str:
         f'<MEMRANGE ADDRESSBLOCK="Reg" BASEVALUE="{base:#010x}" HIGHVALUE="{base + ADDRESS_RANGE - 1:#010x}" '
         f'INSTANCE="{instance}" MASTERBUSINTERFACE="{board.ps_master}" MEMTYPE="REGISTER" '
         f'SLAVEBUSINTERFACE="{interface}"/>'
+    )
+
+
+def _masters() -> str:
+    return "".join(f'<BUSINTERFACE NAME="{port}" TYPE="MASTER" VLNV="{AXI}"/>' for port in KERNEL_PORTS)
+
+
+def _memory(board: BoardSpec, ps: str) -> str:
+    """What the kernel's ports reach: DRAM, on a ZynqMP also what lies above 4 GiB."""
+    spans = [(0, (board.dram_mbytes << 20) - 1)]
+    if board.family == "zynqmp":
+        spans = [(0, 0x7FFF_FFFF), (0x8_0000_0000, 0xF_FFFF_FFFF)]
+    return "".join(
+        f'<MEMRANGE ADDRESSBLOCK="DDR_{part}" BASEVALUE="{first:#x}" HIGHVALUE="{last:#x}" INSTANCE="{ps}" '
+        f'MASTERBUSINTERFACE="{port}" MEMTYPE="MEMORY" SLAVEBUSINTERFACE="{slave}"/>'
+        for port, slave in zip(KERNEL_PORTS, board.memory_ports, strict=True)
+        for part, (first, last) in enumerate(spans)
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pynq
 
 from strop.overlay.boards import BOARDS, BoardSpec
+from strop.overlay.hwh import read_hwh
 from strop.runtime.board.device import BoardDevice
 from strop.runtime.board.options import BoardOptions
 from strop.runtime.emulated_board.board import EmulatedBoard, make_active
@@ -29,15 +30,17 @@ class EmulatedBoardDevice(BoardDevice):
         bitfile = Path(self._files.name) / "strop.bit"
         bitfile.write_bytes(bit_bytes(emulated.spec))
         bitfile.with_suffix(".hwh").write_text(hwh_text(emulated.spec), encoding="utf-8")
-        make_active(emulated)
+        self._make_inactive = make_active(emulated)
         facts = {"board": f"{emulated.spec.name}, emulated: no hardware takes part"}
         clock = float(emulated.spec.clock_mhz)
-        super().__init__(emulated, bitfile, name=NAME, clock_mhz=clock, facts=facts, options=options)
+        memory = read_hwh(bitfile.with_suffix(".hwh")).memory
+        super().__init__(emulated, bitfile, name=NAME, clock_mhz=clock, memory=memory, facts=facts, options=options)
         self.description = f"{NAME}: {emulated.spec.title} through pynq {pynq.__version__}; no hardware takes part"
 
     def close(self) -> None:
         """End the board as well."""
         super().close()
+        self._make_inactive()
         self.emulated.close()
         self._files.cleanup()
 

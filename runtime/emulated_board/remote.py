@@ -134,8 +134,8 @@ class _Buffers(buffer_pb2_grpc.RemoteBufferServicer):  # type: ignore[misc]
     def allocate(self, request: Any, context: Any) -> Any:
         try:
             buffer = self._board.allocate((request.size,), "u1", cacheable=int(request.cacheable))
-        except MemoryError as error:
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except MemoryError as error:  # as pynq's server answers: a message that pynq's client does not look at
+            return buffers.AllocateResponse(msg=str(error))
         self._taken[str(buffer.device_address)] = buffer
         return buffers.AllocateResponse(buffer_id=str(buffer.device_address))
 
@@ -160,8 +160,10 @@ class _Buffers(buffer_pb2_grpc.RemoteBufferServicer):  # type: ignore[misc]
         return buffers.InvalidateResponse()
 
     def physical_address(self, request: Any, context: Any) -> Any:
+        if request.buffer_id not in self._taken:
+            return buffers.AddressResponse(msg=f"there is no buffer {request.buffer_id!r}")
         return buffers.AddressResponse(address=self._taken[request.buffer_id].device_address)
 
     def freebuffer(self, request: Any, context: Any) -> Any:
-        self._taken.pop(request.buffer_id).freebuffer()
+        self._taken.pop(request.buffer_id, None)
         return buffers.FreeBufferResponse()

@@ -66,9 +66,11 @@ def expected_calls(config: Path, flow: str) -> list[list[str]]:
         ["create_clock", "-period", one["clock"], "-name", "default"],
         ["set_clock_uncertainty", one["clock_uncertainty"]],
         *(
-            ["config_interface", f"-{key[len(PREFIX) :]}", value]
-            for key, value in one.items()
-            if key.startswith(PREFIX)
+            # a boolean and its value are one word, as the tool writes them
+            ["config_interface", f"-{option}={value}"]
+            if option == "m_axi_addr64"
+            else ["config_interface", f"-{option}", value]
+            for option, value in ((key.removeprefix(PREFIX), value) for key, value in one.items() if PREFIX in key)
         ),
         ["csim_design", "-argv", one["csim.argv"], "-O"],
         ["csynth_design"],
@@ -101,7 +103,15 @@ def test_the_tcl_twin_says_what_the_config_says(name: str, flow: str, tmp_path: 
         ("set_part [value part]", "", "csim_design before set_part"),
         ("create_clock -period [value clock] -name default", "", "set_clock_uncertainty before create_clock"),
         ("csynth { csynth_design }", "csynth {}", "cosim_design before csynth_design"),
-        ("config_interface -[", "config_interface -x[", "config_interface has no option -xm_axi_addr64"),
+        ("set option -[", "set option -x[", "config_interface has no option -xm_axi_addr64"),
+        ("$option=[value $key]", "$option [value $key]", 'wants 0 words besides its options, not "1"'),
+        ("$option=[value $key]", "$option=64", '-m_axi_addr64: "64" is no value of it'),
+        ("config_interface $option [value $key]", "config_interface $option", "widen_bitwidth wants a value"),
+        (
+            "config_interface $option [value $key]",
+            "config_interface $option=",
+            '-m_axi_max_widen_bitwidth: "" is no va',
+        ),
         ("create_clock -period", "create_clock -period fast", 'create_clock -period: "fast" is no value of it'),
         ("add_sources tb.file -tb", "add_sources tb.file {}", "which add_files -tb did not name"),
         ("-version [value package.ip.version]", "-version", "export_design -version wants a value"),
@@ -117,6 +127,26 @@ def test_the_mock_can_fail(found: str, instead: str, message: str, tmp_path: Pat
     ran, _ = run_script(tmp_path, script=broken)
     assert ran.returncode == 1
     assert message in ran.stderr
+
+
+@needs_tclsh
+@pytest.mark.parametrize(
+    ("found", "instead"),
+    [
+        ("$option=[value $key]", "$option"),
+        ("$option=[value $key]", "$option=true"),
+        ("config_interface $option [value $key]", "config_interface $option=[value $key]"),
+    ],
+)
+def test_the_mock_takes_what_public_scripts_say(found: str, instead: str, tmp_path: Path) -> None:
+    """Protects the mock from a spelling of our own: what it refuses is refused for being found nowhere else."""
+    text = SCRIPT.read_text(encoding="utf-8")
+    assert text.count(found) == 1
+    other = tmp_path / "other.tcl"
+    other.write_text(text.replace(found, instead), encoding="utf-8")
+    ran, calls = run_script(tmp_path, script=other)
+    assert ran.returncode == 0, ran.stderr
+    assert calls != expected_calls(CONFIGS["kv260"], "project")
 
 
 @needs_tclsh

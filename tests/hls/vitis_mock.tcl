@@ -1,6 +1,13 @@
 # The commands of Vitis HLS that a build script may use, without the tool: each checks its options, its values and that it comes in time,
 # and is written to a log. After UG1399, "Vitis HLS Command Reference"; whatever is not here is an error.
 #
+# Spellings are those of public scripts, read in an index of GitHub. Those that begin "This file is generated automatically by Vitis HLS"
+# say config_interface -m_axi_addr64=0 -m_axi_latency 0 -m_axi_num_read_outstanding 16 in one line: a boolean has its value in the same
+# word, a number in the next one. Others have a boolean bare or with =1, =true, =false, and a number after =, as the tool's own log has it.
+# No script was found with a boolean and its value apart. Further lines found: create_clock -period 150MHz -name default;
+# set_clock_uncertainty 27%; open_solution -reset -flow_target vivado solution1; open_component -reset NAME -flow_target vivado;
+# csim_design -argv "..." -O; cosim_design -O -argv "..."; export_design -format ip_catalog -vendor V -library L -version 1.0 -ipname N.
+#
 #   tclsh vitis_mock.tcl SCRIPT LOG project|component      the older flow, with projects and solutions, or the newer one
 #
 # A line of the log is a command and its arguments, with tabs between them.
@@ -14,13 +21,13 @@ set done {}      ;# what has been called
 set test_files {} ;# names of files that the test bench may open
 set sources 0
 
-set boolean {^(0|1|true|false)$}
 set power {^(1|2|4|8|16|32|64|128|256|512|1024)$}
 set count {^[1-9]\d*$}
 set any {.}
 set name {^[A-Za-z_]\w*$}
+set interface_booleans -m_axi_addr64
 array set interface_options [list \
-  m_axi_addr64 $boolean m_axi_alignment_byte_size $power m_axi_max_widen_bitwidth {^(0|(8|16|32|64|128|256|512|1024))$} \
+  m_axi_alignment_byte_size $power m_axi_max_widen_bitwidth {^(0|(8|16|32|64|128|256|512|1024))$} \
   m_axi_latency {^\d+$} m_axi_max_read_burst_length $power m_axi_max_write_burst_length $power \
   m_axi_num_read_outstanding $count m_axi_num_write_outstanding $count]
 
@@ -35,6 +42,7 @@ proc refuse_after {command later} {
 }
 
 # Log the call and return its options, with the words that are none as "words". `flags` take no value, `options` are name and pattern.
+# Options of config_interface may have theirs after a =, flags among them.
 proc read_call {command arguments flags options words} {
   puts $::log_file [join [linsert $arguments 0 $command] "\t"]
   lappend ::done $command
@@ -42,6 +50,13 @@ proc read_call {command arguments flags options words} {
   set found [dict create words {}]
   while {[llength $arguments]} {
     set arguments [lassign $arguments word]
+    if {[regexp {^(-m_axi_\w+)=(.*)$} $word -> word value]} {
+      if {$word in $flags} {
+        if {$value ni {0 1 true false}} { error "mock: $command $word: \"$value\" is no value of it" }
+      } else {
+        set arguments [linsert $arguments 0 $value]
+      }
+    }
     if {$word in $flags} {
       dict set found $word 1
     } elseif {[info exists patterns($word)]} {
@@ -55,7 +70,8 @@ proc read_call {command arguments flags options words} {
       dict lappend found words $word
     }
   }
-  if {[llength [dict get $found words]] != $words} { error "mock: $command wants $words words" }
+  set others [dict get $found words]
+  if {[llength $others] != $words} { error "mock: $command wants $words words besides its options, not \"$others\"" }
   return $found
 }
 
@@ -123,7 +139,7 @@ proc config_interface {args} {
   refuse_after config_interface csynth_design
   set options {}
   foreach {option pattern} [array get ::interface_options] { lappend options -$option $pattern }
-  read_call config_interface $args {} $options 0
+  read_call config_interface $args $::interface_booleans $options 0
 }
 
 proc run_bench {command arguments} {

@@ -74,16 +74,21 @@ class DryRun:
 def scenario(board: BoardSpec) -> dict[str, object]:
     """Return a Vivado in which all goes well: the board's files are installed and timing is met."""
     high = max(0, board.dram_mbytes - 2048) << 20
-    # presets ask for another clock than the table does, and that of Zynq UltraScale+ for a master that nothing uses
+    # presets ask for another clock than the table does, and that of Zynq UltraScale+ for another PLL, too, and for a
+    # master that nothing uses
     presets = {
         "zynq7": ("PCW_FPGA0_PERIPHERAL_FREQMHZ", 50),
-        "zynqmp": ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", 100, "PSU__USE__M_AXI_GP1", 1),
+        "zynqmp": (
+            *("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", 100, "PSU__CRL_APB__PL0_REF_CTRL__SRCSEL", "RPLL"),
+            *("PSU__USE__M_AXI_GP1", 1),
+        ),
     }
     return {
         "version": board.vivado,
         "catalog": CATALOG,
         "board_parts": ("xilinx.com:zcu102:part0:3.4", board.board_part),
         "preset": presets[board.family],
+        "products": "beside",
         "high_dram": high,
         "address_bits": board.address_bits,
         "clock_ratio": 1.0,
@@ -102,21 +107,28 @@ def scenario(board: BoardSpec) -> dict[str, object]:
     }
 
 
-def dry_run(board: BoardSpec, folder: Path, scripts: Path = SCRIPTS, **changes: object) -> DryRun:
-    """Run the scripts for a board in an empty folder. Keyword arguments replace entries of `scenario`."""
+def dry_run(
+    board: BoardSpec, folder: Path, scripts: Path = SCRIPTS, component: str = "component.xml", **changes: object
+) -> DryRun:
+    """Run the scripts for a board in an empty folder. Further keyword arguments replace entries of `scenario`.
+
+    component: where in the IP's folder its description stands.
+    """
     tclsh = shutil.which("tclsh")
     if tclsh is None:
         raise FileNotFoundError("tclsh is not installed; on Debian and Ubuntu: sudo apt-get install tcl")
     ip = folder / "ip"
-    ip.mkdir(parents=True)
-    (ip / "component.xml").write_text("<xilinx:xilinxVersion>2024.1</xilinx:xilinxVersion>\n", encoding="utf-8")
+    description = ip / component
+    description.parent.mkdir(parents=True)
+    description.write_text("<xilinx:xilinxVersion>2024.1</xilinx:xilinxVersion>\n", encoding="utf-8")
     (folder / "board.tcl").write_text(tcl_dictionary(board), encoding="utf-8")
     (folder / "scenario.tcl").write_text(tcl_list(scenario(board) | changes), encoding="utf-8")
     built = folder / "built"
     record = folder / "record.txt"
     ran = subprocess.run(
         [tclsh, HERE / "vivado_mock.tcl", folder / "scenario.tcl", record, scripts / "build.tcl"]
-        + [folder / "board.tcl", ip, built],
+        + ["board.tcl", "ip", "built"],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,

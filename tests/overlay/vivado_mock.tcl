@@ -5,8 +5,8 @@
 # SCENARIO is a file with a Tcl dictionary: what this Vivado and this run of it are like. RECORD is written even if the
 # script fails: lines of tab-separated fields, first what was called, then the block design as it stood.
 #
-# It knows the scripts' commands and options and no others, the pins of the cells that they place, and the order of a
-# build. It does not know whether a parameter of an IP exists, and synthesizes nothing.
+# It knows the scripts' commands and options and no others, the pins of the cells that they place, those of their
+# parameters that are in ip_parameters.txt, and the order of a build. It synthesizes nothing.
 
 if {[llength $argv] < 3} {
   error "vivado_mock.tcl takes SCENARIO, RECORD, SCRIPT and the script's arguments"
@@ -82,12 +82,14 @@ proc touch {path text} {
 set mock_folder [file dirname [file normalize [info script]]]
 source [file join $mock_folder vivado_mock_design.tcl]
 source [file join $mock_folder vivado_mock_hwh.tcl]
+read_parameters [file join $mock_folder ip_parameters.txt]
 
 mocked version {-short} { return [scenario version] }
 
 mocked create_project {-in_memory -part:} {
   reach project
-  set ::project [dict create part $option(-part) board_part "" target_language "" ip_repo_paths ""]
+  set ::project [dict create part $option(-part) board_part "" target_language "" ip_repo_paths "" \
+    source_mgmt_mode None directory [pwd]]
 }
 mocked current_project {} { return project }
 mocked get_board_parts {-quiet} { return [scenario board_parts] }
@@ -121,6 +123,7 @@ proc set_one_property {object name value} {
   if {$object eq "project"} {
     if {![dict exists $::project $name]} { refuse "a project has no property $name" }
     if {$name eq "board_part" && $value ni [scenario board_parts]} { refuse "the board $value is not installed" }
+    if {$name eq "source_mgmt_mode" && $value ni {None DisplayOnly All}} { refuse "$name $value" }
     dict set ::project $name $value
   } elseif {$object eq "file:strop.bd"} {
     if {[list $name $value] ne {synth_checkpoint_mode None}} { refuse "$name $value of the block design" }
@@ -137,14 +140,26 @@ mocked get_files {} {
 mocked generate_target {} {
   # without a project nothing is synthesized beforehand, so the design must be told to have no checkpoints of its own
   reach generated validated saved checkpoint_mode
-  touch [file join $::design_folder strop hw_handoff strop.hwh] [hardware_description]
+  touch [file join [product_folder] hw_handoff strop.hwh] [hardware_description]
+}
+# Where products of a block design land: beside it, or in a hidden folder of the project.
+proc product_folder {} {
+  switch [scenario products] {
+    beside { return [file join $::design_folder strop] }
+    hidden { return [file join [dict get $::project directory] .gen sources_1 bd strop] }
+    elsewhere { return [file join [dict get $::project directory] unheard_of] }
+  }
 }
 mocked make_wrapper {-files: -top} {
   reach wrapper generated
-  touch [file join $::design_folder strop hdl strop_wrapper.v] "module strop_wrapper; endmodule\n"
+  set wrapper [file join [product_folder] hdl strop_wrapper.v]
+  touch $wrapper "module strop_wrapper; endmodule\n"
+  return $wrapper
 }
 mocked read_verilog {} {
-  if {![file exists [lindex $operands 0]]} { refuse "there is no file $operands" }
+  foreach path [lindex $operands 0] {
+    if {![file isfile $path]} { refuse "there is no file $path" }
+  }
   reach read wrapper
 }
 mocked synth_design {-top: -part:} {
@@ -191,8 +206,9 @@ mocked get_timing_paths {-delay_type: -max_paths:} {
   if {$option(-delay_type) ni {max min}} { refuse "paths of type $option(-delay_type)" }
   return path:$option(-delay_type)
 }
-mocked get_property {} {
+mocked get_property {-quiet} {
   lassign $operands name object
+  if {[list $name $object] eq {DIRECTORY project}} { return [dict get $::project directory] }
   if {$name ne "SLACK" || ![string match path:* $object]} { refuse "$name of $object" }
   reach slack_[string range $object 5 end] routed
   return [scenario [expr {$object eq "path:max" ? "setup_slack" : "hold_slack"}]]

@@ -5,11 +5,14 @@ set drivers {}    ;# input pin: output pin
 set interfaces {} ;# interface pin: the one at the other end
 set segments {}   ;# address space: segment, {offset range} or excluded
 set design_folder ""
+set external {} ;# interfaces of the PS that lead outside
+set parameters {} ;# kind of a cell: parameter, pattern of its values
 set preset_applied 0
 
 mocked create_bd_design {-dir:} {
   reach design catalog
   if {$operands ne "strop"} { refuse "a block design $operands" }
+  if {![file isdirectory $option(-dir)]} { refuse "there is no folder $option(-dir)" }
   set ::design_folder $option(-dir)
 }
 
@@ -31,7 +34,19 @@ mocked apply_bd_automation {-rule: -config:} {
   if {![dict exists $::cells $name] || $option(-rule) ne "xilinx.com:bd_rule:[kind_of $name]"} {
     refuse "the rule $option(-rule) for $operands"
   }
-  if {[dict get $option(-config) apply_board_preset]} {
+  set config $option(-config)
+  # answers that each rule asks for; a Zynq-7000 has pins of its own for DRAM and the fixed peripherals
+  set known {apply_board_preset {^[01]$}}
+  if {[kind_of $name] eq "processing_system7"} {
+    lappend known make_external {^(FIXED_IO|DDR)(, (FIXED_IO|DDR))?$} Master ^Disable$ Slave ^Disable$
+    if {[dict exists $config make_external]} {
+      set ::external [split [string map {", " ,} [dict get $config make_external]] ,]
+    }
+  }
+  dict for {key value} $config {
+    if {![dict exists $known $key] || ![regexp [dict get $known $key] $value]} { refuse "$option(-rule): $key $value" }
+  }
+  if {[dict get $config apply_board_preset]} {
     if {[dict get $::project board_part] eq ""} { refuse "a preset without a board" }
     set ::preset_applied 1
     dict set ::cells $name settings [scenario preset] ;# whatever was set before is lost
@@ -42,7 +57,23 @@ proc kind_of {cell} { return [lindex [split [dict get $::cells $cell vlnv] :] 2]
 
 proc configure_cell {object name value} {
   if {![string match cell:* $object] || ![string match CONFIG.* $name]} { refuse "set $name of $object" }
-  dict set ::cells [string range $object 5 end] settings [string range $name 7 end] $value
+  set cell [string range $object 5 end]
+  set name [string range $name 7 end]
+  set kind [kind_of $cell]
+  if {![dict exists $::parameters $kind $name]} { refuse "$kind has no parameter $name that ip_parameters.txt knows" }
+  set pattern [dict get $::parameters $kind $name]
+  if {![regexp "^(?:$pattern)\$" $value]} { refuse "$name of $kind is $value, not one of $pattern" }
+  dict set ::cells $cell settings $name $value
+}
+
+proc read_parameters {path} {
+  set file [open $path r]
+  foreach line [split [read $file] "\n"] {
+    if {$line eq "" || [string match #* $line]} continue
+    set names [lassign [split $line] kind pattern]
+    foreach name $names { dict set ::parameters $kind $name $pattern }
+  }
+  close $file
 }
 
 proc setting {cell name default} {
@@ -230,20 +261,15 @@ mocked get_bd_addr_segs {-quiet} {
   refuse "no address space reaches a segment $operands"
 }
 
-proc bytes_of {text} {
-  if {[regexp {^(\d+)([KMG])$} $text -> number unit]} {
-    return [expr {$number << [dict get {K 10 M 20 G 30} $unit]}]
-  }
-  return [expr {$text}]
-}
-
 mocked assign_bd_address {-offset: -range: -target_address_space: -force} {
   set space $option(-target_address_space)
   set reached [segments_of_space $space]
   if {![dict exists $reached $operands]} { refuse "$space does not reach $operands" }
   lassign [dict get $reached $operands] base most
   set offset [expr {$option(-offset)}]
-  set range [bytes_of $option(-range)]
+  # a unit may stand behind a range, but no public script was found that says 2048M
+  if {![regexp {^0x[0-9A-F]+$} $option(-range)]} { refuse "a range of $option(-range)" }
+  set range [expr {$option(-range)}]
   if {$range > $most || ($base ne "any" && $offset != $base)} {
     refuse "$operands spans $most bytes from $base, not $option(-range) from $option(-offset)"
   }
@@ -276,6 +302,9 @@ mocked validate_bd_design {} {
     }
     foreach {name role} [interfaces_of $cell] {
       if {![dict exists $::interfaces $cell/$name]} { refuse "$cell/$name is not connected" }
+    }
+    if {[kind_of $cell] eq "processing_system7" && [lsort $::external] ne {DDR FIXED_IO}} {
+      refuse "DDR and FIXED_IO of $cell must lead outside; outside are: $::external"
     }
   }
   foreach space [dict keys [spaces]] {

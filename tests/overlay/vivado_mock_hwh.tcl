@@ -61,8 +61,10 @@ proc memory_element {space segment place} {
   lassign $place offset range
   lassign [split $segment /] instance interface block
   set type [expr {$block eq "Reg" ? "REGISTER" : "MEMORY"}]
-  return [format {<MEMRANGE ADDRESSBLOCK="%s" BASEVALUE="0x%08X" HIGHVALUE="0x%08X" INSTANCE="%s" MEMTYPE="%s"/>%s} \
-    $block $offset [expr {$offset + $range - 1}] $instance $type \n]
+  set text {<MEMRANGE ADDRESSBLOCK="%s" BASEVALUE="0x%08llX" HIGHVALUE="0x%08llX" INSTANCE="%s" }
+  append text {MASTERBUSINTERFACE="%s" MEMTYPE="%s"/>%s}
+  set master [file tail [dict get [spaces] $space]]
+  return [format $text $block $offset [expr {$offset + $range - 1}] $instance $master $type \n]
 }
 
 # A PS tells what its dividers can make of the clock that was asked for.

@@ -15,7 +15,6 @@ import pytest
 
 from strop.runtime.contract import C
 from strop.runtime.device import open_device
-from strop.runtime.errors import StropError
 
 REPORT = Path("board-report.json")
 
@@ -25,23 +24,30 @@ class BoardReport:
 
     def __init__(self) -> None:
         self._began = time.time()
+        self._board = _board()
         self._tests: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test once: its call, or the set-up that failed or skipped it."""
+        """Note a test once: its call, or the set-up that failed or skipped it. A board may hang at the next one."""
         if report.when == "call" or report.outcome != "passed":
             entry: dict[str, Any] = {"test": report.nodeid, "outcome": report.outcome, "seconds": report.duration}
             entry |= dict(report.user_properties)
             if report.outcome != "passed":
                 entry["said"] = report.longreprtext[-2000:]
             self._tests.append(entry)
+            REPORT.write_text(json.dumps({**self._summary(), "tests": self._tests}, indent=1), encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Write the report and say where it is."""
+        """Say what the report says, and where it is."""
+        terminalreporter.section("board report")
+        terminalreporter.write_line(json.dumps(self._summary(), indent=1))
+        terminalreporter.write_line(f"Please send {REPORT.resolve()} to strop's developers.")
+
+    def _summary(self) -> dict[str, Any]:
         outcomes = [test["outcome"] for test in self._tests]
-        document = {
+        return {
             "schema": "strop.board-report/1",
-            "board": _board(),
+            "board": self._board,
             "machine": platform.platform(),
             "python": platform.python_version(),
             "contract_version": C.CONTRACT_VERSION,
@@ -50,20 +56,14 @@ class BoardReport:
             "passed": outcomes.count("passed"),
             "failed": outcomes.count("failed"),
             "skipped": outcomes.count("skipped"),
-            "tests": self._tests,
         }
-        REPORT.write_text(json.dumps(document, indent=1), encoding="utf-8")
-        summary = {name: value for name, value in document.items() if name != "tests"}
-        terminalreporter.section("board report")
-        terminalreporter.write_line(json.dumps(summary, indent=1))
-        terminalreporter.write_line(f"Please send {REPORT.resolve()} to strop's developers.")
 
 
 def _board() -> dict[str, str]:
     """Return what the board says of itself, or why it does not."""
     try:
         device = open_device("board")
-    except StropError as error:
+    except Exception as error:  # whatever it is, it belongs in the report
         return {"error": f"{type(error).__name__}: {error}"}
     facts = {"device": device.description, **getattr(device, "facts", {})}
     device.close()

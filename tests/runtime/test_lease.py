@@ -78,6 +78,34 @@ def test_a_holder_that_does_not_say_who_it_is(folder: Path) -> None:
     held.release()
 
 
+def test_a_child_process_does_not_keep_the_board() -> None:
+    """Protects from a forked worker that outlives the training: releasing frees the board for everybody."""
+    held = Lease("kv260")
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    try:
+        held.release()
+        Lease("kv260").release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_full_disk_does_not_keep_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects from a lock without a note: the lock counts, the next one is told that its holder is not known."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lease.os, "pwrite", full)
+    held = Lease("kv260")
+    with pytest.raises(DeviceBusy, match="does not say who it is"):
+        Lease("kv260")
+    held.release()
+    Lease("kv260").release()
+
+
 def test_every_user_may_lock(folder: Path) -> None:
     """Protects the second user of a board from the first one's umask."""
     before = os.umask(0o077)

@@ -7,6 +7,7 @@ import importlib.util
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,15 @@ import pytest
 from board_kinds import KINDS
 from board_training import NOTHING, digest, minibatches, opened_session, train, trained_digest
 from strop.host.selftest import run_cases
+from strop.overlay.boards import BOARDS
+from strop.runtime.board.device import BoardDevice
 from strop.runtime.board.driver import StropKernel
 from strop.runtime.contract import C
 from strop.runtime.device import Device, open_device
+from strop.runtime.emulated_board.board import EmulatedBoard, make_active
+from strop.runtime.emulated_board.hwh import bit_bytes, hwh_text
 from strop.runtime.errors import ContractMismatch, DeviceError, DeviceUnavailable, MemoryPlanError
+from strop.runtime.lease import Lease
 
 STEPS = 40
 HOST = "emulator" if importlib.util.find_spec("strop.runtime._kernel") else "reference"  # a board may lack a compiler
@@ -104,16 +110,19 @@ def test_a_board_of_another_contract_is_refused(monkeypatch: pytest.MonkeyPatch,
     assert closed[0].dram.buffers == 0
 
 
-def test_an_overlay_without_the_kernel_is_refused(
-    monkeypatch: pytest.MonkeyPatch, emulated: Callable[..., Any]
-) -> None:
-    """Protects against somebody else's overlay under our name: nothing is downloaded."""
-    from strop.runtime.emulated_board import opening
-
-    text = opening.hwh_text
-    monkeypatch.setattr(opening, "hwh_text", lambda spec: text(spec, vlnv="xilinx.com:hls:other:1.0"))
-    with pytest.raises(ContractMismatch, match="has 0 kernels strop:hls:strop_kernel:1.0"):
-        emulated()
+def test_an_overlay_without_the_kernel_is_refused(tmp_path: Path) -> None:
+    """Protects against somebody else's overlay under our name: nothing is downloaded, and the lease is free again."""
+    spec = BOARDS[KINDS[0]]
+    board = EmulatedBoard(spec)
+    undo = make_active(board)
+    (tmp_path / "strop.bit").write_bytes(bit_bytes(spec))
+    (tmp_path / "strop.hwh").write_text(hwh_text(spec, vlnv="xilinx.com:hls:other:1.0"), encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(ContractMismatch, match="has 0 kernels strop:hls:strop_kernel:1.0"):
+            BoardDevice(board, tmp_path / "strop.bit", Lease("other"))
+    assert board.downloads == 0
+    undo()
+    board.close()
 
 
 def test_a_clock_that_timing_was_not_met_for(monkeypatch: pytest.MonkeyPatch, emulated: Callable[..., Any]) -> None:
@@ -188,9 +197,97 @@ def test_an_arena_beyond_the_kernels_addresses_is_refused(emulated: Callable[...
         return buffer
 
     device.emulated.allocate = high
-    with pytest.raises(DeviceError, match="beyond the kernel's 32-bit addresses"):
+    with pytest.raises(DeviceError, match="where this overlay's kernel does not reach"):
         device.allocate(4096)
+    gc.collect()
     assert device.emulated.dram.buffers == 0
+
+
+def test_an_arena_outside_the_memory_that_the_design_maps(emulated: Callable[..., Any]) -> None:
+    """Protects from addresses that nothing answers: each arena is held to what the .hwh says of the kernel's memory."""
+    device = emulated()
+    assert device._memory, "the .hwh says it"
+    device._memory = ((0, 0xFFFF),)
+    with pytest.raises(DeviceError, match="where this overlay's kernel does not reach"):
+        device.allocate(4096)
+
+
+def test_an_arena_is_zeros_whatever_was_there(emulated: Callable[..., Any]) -> None:
+    """Protects programs from the last one's memory: contiguous memory comes as it was left."""
+    device = emulated()
+    for _ in range(2):
+        device.allocate(1 << 16)
+        assert not device.read(0, 1 << 16).any()
+        device.write(4096, np.full(1 << 15, 0xAB, np.uint8))
+        device.run(NOTHING)  # which flushes it
+
+
+def test_the_earlier_arena_makes_room_for_the_next(emulated: Callable[..., Any]) -> None:
+    """Protects large networks: two arenas of more than half of the memory never exist together."""
+    device = emulated()
+    for _ in range(3):
+        device.allocate(40 << 20)
+
+
+@pytest.mark.parametrize("cacheable", [True, False])
+def test_the_mapping_is_the_one_asked_for(cacheable: bool, emulated: Callable[..., Any]) -> None:
+    """Protects the choice between cached and uncached: it reaches pynq."""
+    device = emulated(cacheable=cacheable)
+    device.allocate(4096)
+    device.write(0, np.ones(64, np.uint8))
+    memory, _ = device.emulated.dram.memory_at(device._arena.address)
+    assert memory[:64].all() != cacheable
+
+
+def test_closing_waits_for_the_start_that_is_under_way(
+    emulated: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects memory that the kernel writes: it is not given back, nor the board to others, before the start ends."""
+    device = emulated(timeout_seconds=10)
+    device.allocate(4096)
+    run = device.emulated.kernel._kernel.run
+    begun, ended = threading.Event(), []
+
+    def slowly(arena: Any, registers: Any) -> None:
+        begun.set()
+        time.sleep(0.2)
+        run(arena, registers)
+        ended.append(device.emulated.dram.buffers)
+
+    monkeypatch.setattr(device.emulated.kernel._kernel, "run", slowly)
+    runner = threading.Thread(target=lambda: device.run(NOTHING))
+    runner.start()
+    begun.wait()
+    device.close()
+    runner.join()
+    assert ended == [1], "the arena was there when the kernel ended"
+    assert device.emulated.downloads == 1
+
+
+def test_an_arena_is_given_back_after_its_writer(emulated: Callable[..., Any]) -> None:
+    """Protects the process: memory is not unmapped while another thread writes to it."""
+    device = emulated()
+    device.allocate(4096)
+    arena = device._arena
+    with arena._lock:
+        freeing = threading.Thread(target=arena.free)
+        freeing.start()
+        freeing.join(0.1)
+        assert freeing.is_alive()
+        assert arena._bytes is not None
+    freeing.join()
+    with pytest.raises(DeviceError, match="this arena was given back"):
+        arena.write(0, np.ones(1, np.uint8))
+
+
+def test_pynq_is_as_before_once_an_emulated_board_is_closed(emulated: Callable[..., Any]) -> None:
+    """Protects the real board of a machine: an emulated one that was closed is not taken for it."""
+    before, look_up = vars(pynq.Device).get("_active_device"), pynq.interrupt.get_uio_irq
+    device = emulated()
+    assert pynq.Device.active_device is device.emulated
+    device.close()
+    assert vars(pynq.Device).get("_active_device") is before
+    assert pynq.interrupt.get_uio_irq is look_up
 
 
 def test_writing_while_the_kernel_runs_loses_nothing(emulated: Callable[..., Any]) -> None:

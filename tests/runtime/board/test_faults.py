@@ -214,20 +214,38 @@ def test_an_interrupted_wait_stops_the_kernel(emulated: Callable[..., Any], monk
     assert device.emulated.dram.buffers == 0
 
 
-def test_a_board_that_cannot_be_loaded_again(emulated: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects from false hope: both failures are in the message, and what remains to be done."""
+def test_a_board_that_cannot_be_loaded_again(emulated: Callable[..., Any]) -> None:
+    """Protects the machine: both failures are told, logic that may be dead is not touched, its memory stays taken."""
+    device = emulated(timeout_seconds=TIMEOUT)
+    device.allocate(4096)
+    device.emulated.faults.silent = device.emulated.faults.failing_downloads = True
+    message = "wrote nothing .*; then loading the overlay again failed .*timed out: power the board off and on"
+    with pytest.raises(DeviceError, match=message):
+        device.run(NOTHING)
+    assert device.emulated.dram.buffers == 1, "the kernel may be writing to it"
+    for use in (lambda: device.allocate(4096), lambda: device.run(NOTHING)):
+        with pytest.raises(DeviceError, match="could not be loaded again after a failure"):
+            use()
+    device.close()
+    assert device.emulated.dram.buffers == 0
+
+
+def test_a_second_interruption_leaves_the_board_alone(
+    emulated: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects from Ctrl-C twice: a download that was cut off leaves logic that nobody may touch."""
     device = emulated(timeout_seconds=TIMEOUT)
     device.allocate(4096)
     device.emulated.faults.silent = True
 
-    def fails(*_: Any) -> None:
-        raise OSError("fpga manager: Operation timed out")
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(device.emulated, "download", fails)
-    message = "wrote nothing .*; then loading the overlay again failed .*timed out: power the board off and on"
-    with pytest.raises(DeviceError, match=message):
+    monkeypatch.setattr(device.emulated, "download", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         device.run(NOTHING)
-    assert device.emulated.dram.buffers == 0
+    with pytest.raises(DeviceError, match="could not be loaded again"):
+        device.run(NOTHING)
 
 
 def test_a_model_goes_on_after_a_hung_kernel(emulated: Callable[..., Any]) -> None:

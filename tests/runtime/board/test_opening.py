@@ -53,8 +53,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulate
     monkeypatch.setenv("BOARD", BOARDS[KIND].pynq_names[0])
     install_overlay(write_overlay(tmp_path / "made", KIND))
     board = EmulatedBoard(BOARDS[KIND])
-    make_active(board)
+    undo = make_active(board)
     yield board
+    undo()
     board.close()
 
 
@@ -153,3 +154,33 @@ def test_a_machine_without_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(pynq.Device), "_devices", [], raising=False)
     with pytest.raises(DeviceUnavailable, match='PYNQ finds no board .*a laptop has device "emulator"'):
         open_device("board")
+
+
+def test_a_machine_whose_pynq_is_not_its_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Protects "auto" on a Zynq without PYNQ's image: pynq fails in a way of its own, and the emulator is taken."""
+
+    def fails(*_: object) -> None:
+        raise NameError("name 'pyxrt' is not defined")
+
+    monkeypatch.setattr(device_module, "FPGA_MANAGER", tmp_path)
+    monkeypatch.setattr(type(pynq.Device), "active_device", property(fails))
+    device = open_device("auto")
+    assert device.name == "emulator"
+    assert "pyxrt" in device.description
+    device.close()
+
+
+def test_an_emulated_board_says_so(machine: EmulatedBoard) -> None:
+    """Protects a report from claiming hardware: where pynq's board is an emulated one, the facts say it."""
+    device = open_device("board")
+    assert device.facts["emulated"] == "no hardware takes part"
+    device.close()
+
+
+def test_bad_options_leave_the_board_free(machine: EmulatedBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the lease: what fails before the board is opened holds nothing."""
+    monkeypatch.setenv("STROP_BOARD_TIMEOUT", "soon")
+    with pytest.raises(InputError):
+        open_device("board")
+    monkeypatch.delenv("STROP_BOARD_TIMEOUT")
+    open_device("board").close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pynq
 import pytest
 from pynq.pl_server import global_state
@@ -21,7 +24,7 @@ from strop.runtime.device import open_device
 from strop.runtime.emulated_board.board import EmulatedBoard
 from strop.runtime.emulated_board.hwh import bit_bytes, hwh_text
 from strop.runtime.emulated_board.remote import RemoteBoardServer
-from strop.runtime.errors import DeviceError, DeviceTimeout, DeviceUnavailable
+from strop.runtime.errors import DeviceError, DeviceTimeout, DeviceUnavailable, MemoryPlanError
 
 KIND = KINDS[0]
 
@@ -72,25 +75,71 @@ def test_a_large_arena_crosses_in_pieces(remote: Remote) -> None:
     device.close()
 
 
-def test_another_bitstream_is_really_sent(remote: Remote) -> None:
-    """Protects an update: pynq sends no file whose name the board knows, so another content has another name."""
+def test_the_bitstream_is_sent_every_time(remote: Remote) -> None:
+    """Protects an update: pynq sends no file whose name the board knows, be it another one or half of this one."""
     remote.open().close()
     first = remote.server.files.programmed
-    remote.open().close()
-    assert remote.server.files.programmed == first
     content = bit_bytes(BOARDS[KIND])
     remote.bitfile.write_bytes(content[:-4] + b"\x01\x02\x03\x04")
     remote.open().close()
-    assert remote.server.files.programmed != first
-    assert len([name for name in remote.server.files.contents if name.startswith("/lib/firmware/strop-")]) == 2
+    second = remote.server.files.programmed
+    assert first != second
+    (sent,) = [name for name in remote.server.files.contents if name.startswith("/lib/firmware/")]
+    remote.server.files.contents[sent] = second[:5]
+    remote.open().close()
+    assert remote.server.files.programmed == second
+
+
+def test_a_bitstream_that_the_board_does_not_take(remote: Remote) -> None:
+    """Protects from driving the overlay before: pynq looks at no answer of the FPGA manager, so its state is asked."""
+    remote.server.files.contents["/sys/class/fpga_manager/fpga0/state"] = b"write error"
+    with pytest.raises(DeviceError, match="FPGA manager did not take the bitstream"):
+        remote.open()
+
+
+def test_a_board_without_memory(remote: Remote) -> None:
+    """Protects the planner's promise over a network: too large an arena is what it is on a board."""
+    device = remote.open()
+    with pytest.raises(MemoryPlanError, match="no 1,073,741,824 bytes of contiguous memory"):
+        device.allocate(1 << 30)
+    device.allocate(4096)
+    assert device.run(NOTHING)["steps_done"] == 1
+    remote.server.close()
+    with pytest.raises(DeviceError, match="did not answer when it was asked for memory"):
+        device.allocate(4096)
+    device.close()
+
+
+def test_writing_waits_for_the_kernel(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects what the kernel writes: a remote buffer is sent whole, and would overwrite it with what was before."""
+    device = remote.open()
+    device.allocate(4096)
+    begun = threading.Event()
+    run = remote.board.kernel._kernel.run
+
+    def slowly(arena: Any, registers: Any) -> None:
+        begun.set()
+        time.sleep(0.2)
+        arena[2048:2112] = 7
+        run(arena, registers)
+
+    monkeypatch.setattr(remote.board.kernel._kernel, "run", slowly)
+    runner = threading.Thread(target=lambda: device.run(NOTHING))
+    runner.start()
+    begun.wait()
+    device.write(3072, np.full(64, 9, np.uint8))
+    runner.join()
+    monkeypatch.undo()
+    device.run(NOTHING)
+    assert (device.read(2048, 64) == 7).all()
+    assert (device.read(3072, 64) == 9).all()
+    device.close()
 
 
 def test_half_of_pynqs_note_does_not_lock_the_board_out(remote: Remote) -> None:
     """Protects from a power cut while pynq wrote down what is loaded: it would refuse every overlay from then on."""
-    remote.open().close()
     note = Path(global_state.__file__).with_name("global_pl_state_.json")
-    whole = note.read_text(encoding="utf-8")
-    note.write_text(whole[: len(whole) // 2], encoding="utf-8")
+    note.write_text('{"bitfile_name": "/home/xi', encoding="utf-8")
     with pytest.raises(RuntimeError, match="Unable to parse metadata"):
         pynq.Overlay(str(remote.bitfile), download=False, device=remote.device)
     remote.open().close()

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strop.runtime.emulated_board.dram import BASE, LINE, PAGE, Dram
+from strop.runtime.emulated_board.dram import LINE, PAGE, Dram
 from strop.runtime.errors import BusFault
+
+BASE = 0x8_1000_0000
 
 
 def memory_of(dram: Dram, address: int, nbytes: int) -> np.ndarray:
@@ -18,7 +20,7 @@ def memory_of(dram: Dram, address: int, nbytes: int) -> np.ndarray:
 
 def test_what_is_not_flushed_does_not_reach_memory() -> None:
     """Protects the tests of the driver: a forgotten sync must be seen."""
-    dram = Dram(1 << 20)
+    dram = Dram(1 << 20, BASE)
     buffer = dram.allocate(1000, cached=True)
     buffer.host[:] = 3
     assert not (memory_of(dram, buffer.address, 1000) == 3).any()
@@ -32,7 +34,7 @@ def test_what_is_not_flushed_does_not_reach_memory() -> None:
 
 def test_an_invalidation_loses_what_was_not_flushed() -> None:
     """Protects from a race that only a board would show: written, not flushed, invalidated."""
-    dram = Dram(1 << 20)
+    dram = Dram(1 << 20, BASE)
     buffer = dram.allocate(256, cached=True)
     dram.flush(buffer.address)
     before = buffer.host.copy()
@@ -43,7 +45,7 @@ def test_an_invalidation_loses_what_was_not_flushed() -> None:
 
 def test_a_flush_leaves_lines_that_the_processor_did_not_change() -> None:
     """Protects a flush while the kernel runs: its results stand, except beside a changed byte in the same line."""
-    dram = Dram(1 << 20)
+    dram = Dram(1 << 20, BASE)
     buffer = dram.allocate(4 * LINE, cached=True)
     buffer.host[:] = 1
     dram.flush(buffer.address)
@@ -59,7 +61,7 @@ def test_a_flush_leaves_lines_that_the_processor_did_not_change() -> None:
 
 def test_an_uncached_buffer_is_the_memory() -> None:
     """Protects the other kind of mapping: no sync is needed."""
-    dram = Dram(1 << 20)
+    dram = Dram(1 << 20, BASE)
     buffer = dram.allocate(64, cached=False)
     buffer.host[3] = 4
     assert memory_of(dram, buffer.address, 64)[3] == 4
@@ -71,7 +73,7 @@ def test_an_uncached_buffer_is_the_memory() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 3 * PAGE)), max_size=30))
 def test_buffers_never_overlap_and_are_found_by_address(steps: list[tuple[bool, int]]) -> None:
     """Protects the allocator over any order of taking and giving back; every byte belongs to one buffer."""
-    dram = Dram(1 << 20)
+    dram = Dram(1 << 20, BASE)
     live: list[tuple[int, int]] = []
     for take, nbytes in steps:
         if take or not live:
@@ -91,7 +93,7 @@ def test_buffers_never_overlap_and_are_found_by_address(steps: list[tuple[bool, 
 
 def test_memory_that_is_not_there_is_refused() -> None:
     """Protects the planner's promise: too large an arena is an error, and room that was given back serves again."""
-    dram = Dram(1 << 16)
+    dram = Dram(1 << 16, BASE)
     for _ in range(100):
         dram.free(dram.allocate(30_000, cached=True).address)
     dram.allocate(30_000, cached=True)
@@ -102,7 +104,7 @@ def test_memory_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize("beside", [-1, 0])
 def test_writing_beside_a_buffer_is_noticed(beside: int) -> None:
     """Protects what lies beside an arena: one wrong byte before or behind it is a fault, and is told once."""
-    dram = Dram(1 << 20)
+    dram = Dram(1 << 20, BASE)
     buffer = dram.allocate(100, cached=True)
     at = buffer.address - BASE + (beside if beside else 100)
     dram._bytes[at] ^= 1

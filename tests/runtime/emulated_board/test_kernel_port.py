@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self, address_bits: int) -> None:
         self.faults = Faults()
-        self.dram = Dram(1 << 18)
+        self.dram = Dram(1 << 18, 0x1000_0000 if address_bits == 32 else 0x8_1000_0000)
         self.buffer = self.dram.allocate(4096, cached=False)
         self.port = KernelPort(self.dram, address_bits, self.faults)
         self.interrupts: list[bool] = []
