@@ -13,10 +13,10 @@ PYNQ4 := .venv-pynq4
 PYNQ3_VERSION := 3.1.2
 PYNQ4_VERSION := 4.0.0
 
-.PHONY: help demo test test-pynq test-board check format csim install clean
+.PHONY: help demo test test-pynq test-board arm-wheels check format csim install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "The kernel's own targets: make -C hls help"
 
 demo: $(STAMP) ## set everything up and show strop at work
@@ -27,8 +27,11 @@ test: $(STAMP) ## run the test suite; make test ARGS="-m 'not slow'" passes opti
 
 test-pynq: $(PYNQ3)/.strop-installed $(PYNQ4)/.strop-installed ## run the board's driver on the real pynq package, 3.1 and 4.0, in front of an emulated board
 	for pynq in $(PYNQ3) $(PYNQ4); do \
-	  $$pynq/bin/pytest $(ARGS) tests/runtime/board tests/host/notebooks && $$pynq/bin/pytest $(ARGS) -m board tests/runtime \
+	  $$pynq/bin/pytest $(ARGS) tests/runtime/board tests/host/notebooks tests/overlay/test_vivado_mock.py && $$pynq/bin/pytest $(ARGS) -m board tests/runtime \
 	  || exit 1; done
+
+arm-wheels: $(STAMP) ## cross-compile wheels for boards into dist: armv7l for Zynq-7000, aarch64 for Zynq UltraScale+
+	for arch in armv7l aarch64; do PYTHON=$(abspath $(BIN)/python) .ci/arm-wheel $$arch dist || exit 1; done
 
 test-board: ## on a board, as root: run the same assertions on it and write board-report.json to send back
 	STROP_TEST_DEVICE=board $(PYTHON) -m pytest $(ARGS) -m board tests/runtime

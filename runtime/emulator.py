@@ -24,13 +24,18 @@ INSTRUCTION_SETS = {
 
 
 def kernel_library() -> Any:
-    """Return the compiled extension. Raises `DeviceUnavailable` without one."""
+    """Return the compiled extension. Raises `DeviceUnavailable` without one, or with one that does not load here."""
     try:
         from strop.runtime import _kernel
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise DeviceUnavailable(
             f"the emulator was not compiled when strop was installed ({error}); install a C++ compiler "
             "(Debian, Ubuntu: apt-get install g++ python3-dev) and install strop again"
+        ) from error
+    except ImportError as error:
+        raise DeviceUnavailable(
+            f"the compiled emulator is there, but does not load on this system ({error}); install strop again from its "
+            "sources, or what the message misses"
         ) from error
     return _kernel
 

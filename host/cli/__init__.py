@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from strop.host.cli import demo, doctor, estimate, evaluate, finetune, info, overlay, predict, selftest, train
 from strop.host.cli.arguments import Parser
@@ -26,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         arguments = build_parser().parse_args(words)
-        code: int = arguments.run(arguments, output)
+        with _terminated_as_interrupted():
+            code: int = arguments.run(arguments, output)
         sys.stdout.flush()
         return code
     except SystemExit as leave:  # --help and --version
@@ -57,6 +61,19 @@ def build_parser() -> Parser:
 def version() -> str:
     """Return the versions of strop, its contract and its numerics."""
     return f"strop {strop_version()}, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}"
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM be what Ctrl-C is: a training keeps its checkpoint, and a board's kernel is not left running."""
+    taken = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread()
+    if taken:
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        if taken:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _report(error: BaseException, output: Output) -> int:

@@ -8,7 +8,7 @@
 | 3 | the device is busy: another process holds it |
 | 4 | what was passed is not acceptable: data, checkpoint, network, a path, or more memory than the device has |
 | 5 | a device or its overlay is missing or failed; `strop doctor`: no training here; `strop selftest`: a wrong answer |
-| 130 | interrupted (Ctrl-C); a checkpoint was kept where one was asked for |
+| 130 | interrupted (Ctrl-C or SIGTERM); a checkpoint was kept where one was asked for |
 | 141 | the reader of the output went away (`strop info ... | head`) |
 """
 

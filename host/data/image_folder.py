@@ -37,6 +37,7 @@ DECODING_ERRORS = (  # what Pillow raises on damaged bytes
     OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, MemoryError,
     struct.error, zlib.error,
 )  # fmt: skip
+BILINEAR = 2  # Pillow's name for it changed in 9.1, and Ubuntu 22.04 has 9.0
 GREY_MODES = ("1", "L", "LA")
 COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
@@ -168,11 +169,9 @@ def _pixels(path: Path, shape: tuple[int, int, int], mode: Mode, resize: bool) -
     """Return uint8 [C, H, W]."""
     channels, height, width = shape
     with _opened(path) as image:
-        from PIL.Image import Resampling
-
         converted = image.convert(mode)
         if resize and converted.size != (width, height):
-            converted = converted.resize((width, height), Resampling.BILINEAR)
+            converted = converted.resize((width, height), BILINEAR)
         pixels: NDArray[np.uint8] = np.asarray(converted, np.uint8).reshape(*converted.size[::-1], channels)
         pixels = pixels.transpose(2, 0, 1)
     if pixels.shape != shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
 from typing import Any
@@ -75,6 +76,20 @@ def test_without_a_kernel_the_emulator_is_not_there() -> None:
         open_device("emulator")
     with pytest.raises(DeviceUnavailable, match="was not compiled"):
         emulator.supported_instruction_sets()
+
+
+def test_a_kernel_that_does_not_load_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects who has a wheel and an older system: installing a compiler would not help."""
+    find = builtins.__import__
+
+    def broken(name: str, *rest: Any) -> Any:
+        if name == "strop.runtime" and "_kernel" in (rest[2] or ()):
+            raise ImportError("libstdc++.so.6: cannot open shared object file")
+        return find(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with pytest.raises(DeviceUnavailable, match=r"is there, but does not load on this system \(libstdc"):
+        emulator.kernel_library()
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -99,20 +99,20 @@ def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """`interrupt_at(3)` sends this process a Ctrl-C when step 3 is reported; `interrupt_at(0)` no longer."""
+def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`interrupt_at(3)` sends this process a Ctrl-C, or another signal, when step 3 is reported; 0 for no longer."""
     original = ProgressDisplay.__call__
-    at = 0
+    at, sent = 0, signal.SIGINT
 
     def call(self: ProgressDisplay, progress: Any) -> None:
         original(self, progress)
         if progress.step == at:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), sent)
 
     monkeypatch.setattr(ProgressDisplay, "__call__", call)
 
-    def arm(step: int) -> None:
-        nonlocal at
-        at = step
+    def arm(step: int, with_signal: signal.Signals = signal.SIGINT) -> None:
+        nonlocal at, sent
+        at, sent = step, with_signal
 
     return arm

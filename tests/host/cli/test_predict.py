@@ -22,7 +22,7 @@ def test_image_files(cli, tiny_checkpoint, test_images, tmp_path):
     """Colour and size follow the network; the answer is the library's for the same pixels."""
     for index in range(3):
         picture = Image.fromarray(test_images.images[index, 0]).convert("RGB")
-        picture.resize((40, 40), Image.Resampling.NEAREST).save(tmp_path / f"{index}.png")
+        picture.resize((40, 40), resample=0).save(tmp_path / f"{index}.png")
     ran = cli("predict", tiny_checkpoint, "0.png", "1.png", "2.png", "--json")
     with Model.load(tiny_checkpoint) as model:
         expected = model.predict(np.stack([load_image(tmp_path / f"{i}.png", (1, 8, 8)) for i in range(3)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -73,13 +74,15 @@ def test_validation_can_be_left_out_named_or_missing(cli, fashion, fashion_witho
         assert (ran.document["history"]["epochs"][-1]["validation_loss"] is not None) == known
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("every", [(), ("--checkpoint-every", 2)])
-def test_an_interrupted_training_goes_on_to_the_same_bytes(every, cli, fashion, interrupt_at):
-    """Ctrl-C is 130, keeps the steps done; the same command with --resume ends as if nothing had happened."""
+def test_an_interrupted_training_goes_on_to_the_same_bytes(every, sent, cli, fashion, interrupt_at):
+    """Ctrl-C and SIGTERM are 130, keep the steps done; the same command with --resume ends as if nothing happened."""
     words = ("train", "lenet5", "--data", fashion, "--steps", 8, "--batch", 16, *every, "--json", "--output")
     whole = cli(*words, "whole.safetensors")
-    interrupt_at(3)
+    interrupt_at(3, sent)
     broken = cli(*words, "x.safetensors")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert broken.code == 130 and broken.document["error"]["type"] == "Interrupted"
     assert "kept in x.safetensors" in broken.err and "--resume" in broken.err
     interrupt_at(0)
