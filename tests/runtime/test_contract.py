@@ -16,7 +16,18 @@ import pytest
 from strop.hls import SOURCE_FOLDER, contract
 from strop.runtime import _kernel
 from strop.runtime import contract as contract_module
-from strop.runtime.contract import COMMAND, OPCODE_NAMES, REPORT, SITE, SLOT, STATISTICS, STATUS_NAMES, C, Registers
+from strop.runtime.contract import (
+    COMMAND,
+    OPCODE_NAMES,
+    REGISTER_OFFSETS,
+    REPORT,
+    SITE,
+    SLOT,
+    STATISTICS,
+    STATUS_NAMES,
+    C,
+    Registers,
+)
 
 HEADER = SOURCE_FOLDER / "contract.h"
 STRUCTS = {
@@ -103,8 +114,8 @@ def test_registers_do_not_overlap() -> None:
     assert offsets[0] == 0x10  # below it lies the block-level control of HLS
     for offset, following in zip(offsets, offsets[1:], strict=False):
         assert following - offset == (12 if offset in wide else 8)
-    for field in fields(Registers):
-        assert field.name.upper() in registers
+    assert list(REGISTER_OFFSETS) == [field.name for field in fields(Registers)]
+    assert set(REGISTER_OFFSETS.values()) == set(offsets[4:-1]), "all but the arena's addresses and the version"
 
 
 def test_int32_sums_hold_the_longest_reduction_and_not_one_more() -> None:
