@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -10,6 +9,8 @@ import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+from strop.runtime.whole_folder import sync_to_disk
 
 CHUNK_BYTES = 1 << 20
 
@@ -35,7 +36,7 @@ def write_atomically(path: str | Path, parts: Iterable[bytes]) -> Path:
         raise
     finally:
         os.close(descriptor)
-    _sync_folder(target.parent)
+    sync_to_disk(target.parent)
     return target
 
 
@@ -67,17 +68,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view[:CHUNK_BYTES]) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot sync folders says so by EINVAL
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _remove_leftovers(target: Path) -> None:

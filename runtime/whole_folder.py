@@ -44,8 +44,8 @@ def put_in_place(folder: Path, target: Path) -> None:
     `folder` with .old behind.) Raises OSError; the earlier folder is in place then.
     """
     for entry in folder.iterdir():
-        _sync(entry)
-    _sync(folder)
+        sync_to_disk(entry)
+    sync_to_disk(folder)
     if not target.is_dir():
         folder.rename(target)
     elif not _exchange(folder, target):
@@ -57,7 +57,7 @@ def put_in_place(folder: Path, target: Path) -> None:
             aside.rename(target)
             raise
         shutil.rmtree(aside, ignore_errors=True)
-    _sync(target.parent)
+    sync_to_disk(target.parent)
 
 
 def _create(parent: Path) -> tuple[Path, int]:
@@ -88,7 +88,8 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(reason, os.strerror(reason), str(other))
 
 
-def _sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
+    """Let a file, or a folder's entries, survive a power cut. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

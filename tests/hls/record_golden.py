@@ -15,19 +15,10 @@ import numpy as np
 from golden import write_golden
 from strop.host.models import initial_state
 from strop.host.order import epoch_order
+from strop.host.selftest import RESIDUAL, STRIDED, WIDE
 from strop.runtime.compiler import compile_inference, compile_training, compile_views
 from strop.runtime.contract import REPORT, SLOT, C, Registers
-from strop.runtime.graph import (
-    L1BN,
-    Conv2d,
-    Flatten,
-    GlobalAveragePool,
-    Linear,
-    MaxPool2d,
-    NetworkGraph,
-    ReLU,
-    Residual,
-)
+from strop.runtime.graph import L1BN, Conv2d, Flatten, Linear, MaxPool2d, NetworkGraph, ReLU
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
 from strop.runtime.planner import align
 from strop.runtime.program import ArenaBase, Program
@@ -40,7 +31,7 @@ LEARNING_RATE = mantissa_and_shift(0.1)
 
 # LeNet-5's kind: a border, 5x5 filters on pixels, 2x2 pooling, fully-connected layers, the first of them on a map
 LENET = NetworkGraph(
-    "small-lenet",
+    "lenet",
     (1, 11, 13),
     (
         *(Conv2d(3, (5, 5)), L1BN(), ReLU(), MaxPool2d()),
@@ -49,31 +40,7 @@ LENET = NetworkGraph(
     ),
     border=2,
 )
-# the rest: strides, padding, groups, overlapping pooling, no activation, global average pooling
-STRIDED = NetworkGraph(
-    "small-strided",
-    (3, 13, 10),
-    (
-        *(Conv2d(6, (3, 3), padding=(1, 1)), L1BN(), ReLU(), MaxPool2d((3, 3), (2, 2), (1, 1))),
-        *(Conv2d(10, (3, 2), stride=(2, 1), padding=(1, 0), groups=2), L1BN()),
-        *(Conv2d(7, (1, 1)), L1BN(), ReLU(), GlobalAveragePool(), Linear(5)),
-    ),
-)
-
-
-# sums of branches: a map itself, and one that a convolution brings to another size
-RESIDUAL = NetworkGraph(
-    "small-residual",
-    (2, 7, 8),
-    (
-        *(Conv2d(3, (3, 3), padding=(1, 1)), L1BN(), ReLU()),
-        *(Residual((Conv2d(3, (3, 3), padding=(1, 1)), L1BN())), ReLU()),
-        Residual((Conv2d(5, (3, 3), stride=(2, 2)), L1BN()), (Conv2d(5, (3, 3), stride=(2, 2)), L1BN())),
-        *(GlobalAveragePool(), Linear(3)),
-    ),
-)
-# a map too wide for a filter, which is flattened
-WIDE = NetworkGraph("small-wide", (1, 4, 18), (Conv2d(3, (3, 2), padding=(1, 1)), L1BN(), ReLU(), Flatten(), Linear(3)))
+# The rest are the self-test's: strides, groups, overlapping pooling; sums of branches; a map too wide for a filter.
 
 
 def record_network(graph: NetworkGraph, batch: int, frozen: str, seed: int) -> None:
@@ -106,9 +73,9 @@ def record_network(graph: NetworkGraph, batch: int, frozen: str, seed: int) -> N
 
     for slot in range(SLOTS):
         _fill(arena, graph, training, base.slots + slot * slot_bytes, seed + slot)
-    after = _record(f"{graph.name}-train", training, arena, base, slot_bytes, STEPS, layout)
-    after = _record(f"{graph.name}-frozen", tuning, after, base, slot_bytes, STEPS, layout)
-    _record(f"{graph.name}-infer", inference, after, base, slot_bytes, 1, layout)
+    after = _record(f"small-{graph.name}-train", training, arena, base, slot_bytes, STEPS, layout)
+    after = _record(f"small-{graph.name}-frozen", tuning, after, base, slot_bytes, STEPS, layout)
+    _record(f"small-{graph.name}-infer", inference, after, base, slot_bytes, 1, layout)
 
 
 def _record(

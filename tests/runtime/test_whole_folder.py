@@ -105,7 +105,7 @@ with whole_folder.hidden_folder(store) as folder:
 """
 
 
-@pytest.mark.parametrize("where", ["filling", "_sync", "_exchange"])
+@pytest.mark.parametrize("where", ["filling", "sync_to_disk", "_exchange"])
 def test_a_kill_leaves_the_earlier_one(where, tmp_path):
     """Protects against a power cut or an impatient user: no half folder; the next writer cleans up behind the dead."""
     install(tmp_path / "board", "first")
