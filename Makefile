@@ -56,7 +56,7 @@ $(STAMP): $(INSTALLED)
 	@PYTHON="$(PYTHON)" sh .ci/system-packages
 	@echo "Setting up $(VENV): this takes a minute or two, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	STROP_REQUIRE_KERNEL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,plot,images]'
+	STROP_REQUIRE_KERNEL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,plot,images,service]'
 	@touch $@
 
 $(PYNQ3)/.strop-installed $(PYNQ4)/.strop-installed: %/.strop-installed: $(INSTALLED)

@@ -34,15 +34,15 @@ def lease_folder() -> Path:
 class Lease:
     """The right to use what is called `name`, from construction to `release` or to the end of the process.
 
-    what: its name for people, where that is another one.
+    what: its name for people, where that is another one. folder: of the lock file, where it is not a machine's.
 
     Raises `DeviceBusy`, with the holder's process, command and time, and `DeviceUnavailable` where no lock can be had.
     """
 
-    def __init__(self, name: str, what: str | None = None) -> None:
+    def __init__(self, name: str, what: str | None = None, folder: Path | None = None) -> None:
         self.name = name
         self._taken_by = os.getpid()
-        self.path = lease_folder() / f"strop-{name}.lock"
+        self.path = (folder or lease_folder()) / f"strop-{name}.lock"
         self._file: int | None = _open(self.path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,30 @@
+"""The application: routes, errors, and what they share. It holds no device; the worker does (serve.py starts it)."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from strop.host.version import strop_version
+from strop.service.bootstrap import add_shipped_models
+from strop.service.dependencies import Service
+from strop.service.problems import install_handlers
+from strop.service.routes import events, jobs, operation
+from strop.service.settings import Settings
+from strop.service.store.database import Database
+
+DESCRIPTION = """Fine-tunes networks in 8-bit integers, on the board behind it, and serves them.
+
+Errors are problem details (RFC 9457) with a `code` and a `remedy`."""
+ROUTERS = (jobs.router, events.router, operation.router)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application on a data folder, which is made, migrated and given the shipped models if need be."""
+    database = Database(settings.data / "strop.db")
+    add_shipped_models(settings, database)
+    app = FastAPI(title="strop", version=strop_version(), description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app.state.service = Service(settings, database)
+    install_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

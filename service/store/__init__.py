@@ -1,0 +1,1 @@
+"""The record of everything: one SQLite database, and all the SQL there is. Functions take a connection."""
