@@ -32,6 +32,7 @@ class Prediction:
 
     @staticmethod
     def of(logits: NDArray[np.float64]) -> Prediction:
-        """Return the prediction of logits float64 [n, classes]."""
+        """Return the prediction of logits float64 [n, classes]. That of an image does not depend on its neighbours."""
+        logits = np.ascontiguousarray(logits)  # numpy sums rows in an order that depends on how they lie
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return Prediction(logits.argmax(axis=1).astype(np.int64), powers / powers.sum(axis=1, keepdims=True), logits)

@@ -206,6 +206,7 @@ def _read_body(
         damaged = sorted((header.keys() - {"__metadata__"}) ^ tensors.keys())
         if damaged:
             raise CheckpointCorrupt(f"{path}: file and manifest do not both list the tensor {damaged[0]}")
+        _check_places(header, path)
         arrays = {
             name: _read_tensor(file, name, header[name], tensors[name], data_at, path)
             for name in header
@@ -245,6 +246,14 @@ def _name(graph: NetworkGraph) -> str:
     return (
         f"the network {graph.name} (digest {graph.digest()[:12]}, input {list(graph.input)}, {graph.classes} classes)"
     )
+
+
+def _check_places(header: dict[str, Any], path: str | Path) -> None:
+    """Refuse tensors that lie over one another: read one by one they would take more memory than the file has bytes."""
+    spans = sorted((*entry["data_offsets"], name) for name, entry in header.items() if name != "__metadata__")
+    for (_, end, name), (start, _, following) in zip(spans, spans[1:], strict=False):
+        if start < end:
+            raise CheckpointCorrupt(f"{path}: {name} and {following} lie over one another")
 
 
 def _read_tensor(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from strop.host.cli import demo, doctor, estimate, evaluate, finetune, info, overlay, predict, selftest, train
 from strop.host.cli.arguments import Parser
 from strop.host.cli.exit_codes import BROKEN_PIPE, UNEXPECTED, UsageError, exit_code_of
+from strop.host.cli.extensions import COMMANDS_GROUP, extensions
 from strop.host.cli.output import Output
 from strop.host.version import strop_version
 from strop.runtime.contract import C
@@ -53,7 +54,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
-    for module in COMMANDS:
+    for module in (*COMMANDS, *extensions(COMMANDS_GROUP)):
         module.add_parser(commands)
     return parser
 

@@ -123,10 +123,10 @@ def add_training(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     )
 
 
-def add_results(parser: argparse.ArgumentParser) -> None:
+def add_results(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add where results go."""
     group = parser.add_argument_group("results")
-    group.add_argument("--output", required=True, metavar="CKPT", help="checkpoint to write (.safetensors)")
+    group.add_argument("--output", required=required, metavar="CKPT", help="checkpoint to write (.safetensors)")
     group.add_argument("--plot", metavar="PNG", help="draw loss and accuracy into this file")
     group.add_argument("--checkpoint-every", type=at_least(1), metavar="N", help="write --output every N steps as well")
     group.add_argument("--resume", action="store_true", help="go on with the interrupted training in --output")

@@ -10,6 +10,9 @@
 | 5 | a device or its overlay is missing or failed; `strop doctor`: no training here; `strop selftest`: a wrong answer |
 | 130 | interrupted (Ctrl-C or SIGTERM); a checkpoint was kept where one was asked for |
 | 141 | the reader of the output went away (`strop info ... | head`) |
+
+Of a service (`--on URL`) 3 says that it has too much to do, 4 that it refused, or that its gate refused the version,
+and 5 that it failed or cannot be reached.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from strop.host.cli.arguments import (
     names,
 )
 from strop.host.cli.exit_codes import OK
+from strop.host.cli.extensions import REMOTE_GROUP, extensions
 from strop.host.cli.output import Output
 from strop.host.cli.sources import checkpoint_path, form_of, load_split, load_validation
 from strop.host.cli.training import (
@@ -46,12 +47,22 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--freeze", dest="frozen", type=names, metavar="LAYERS", help="layers to keep as they are, such as conv1,conv2"
     )
-    add_results(parser)
+    remotes = extensions(REMOTE_GROUP)
+    add_results(parser, required=not remotes)
     add_device(parser)
+    for remote in remotes:
+        remote.add_options(parser)
+    parser.set_defaults(remotes=remotes)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Fine-tune and report; return the exit code."""
+    """Fine-tune and report, here or where an option says; return the exit code."""
+    for remote in arguments.remotes:
+        if remote.wanted(arguments):
+            code: int = remote.run(arguments, output)
+            return code
+    if arguments.output is None:
+        arguments.parser.error("the following arguments are required: --output")
     source = checkpoint_path(arguments.checkpoint)
     targets = check_targets(arguments, source)
     with Model.load(source, device=arguments.device, threads=arguments.threads) as model:

@@ -135,7 +135,7 @@ def check_package(name: str, purpose: str, module: str | None = None) -> Check:
 
 
 def check_fashion_mnist() -> Check:
-    """The whole Fashion-MNIST, from Debian's package or the folder that STROP_DATA names."""
+    """The whole Fashion-MNIST, from Debian's package or the folder that STROP_FASHION_MNIST names."""
     try:
         count = len(load_fashion_mnist("train")) + len(load_fashion_mnist("test"))
     except StropError as error:

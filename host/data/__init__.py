@@ -2,7 +2,7 @@
 
 | `load_dataset(spec)` takes | read by |
 |---|---|
-| "fashion-mnist" | `load_fashion_mnist`: Debian's package dataset-fashion-mnist, or the folder that STROP_DATA names |
+| "fashion-mnist" | `load_fashion_mnist`: Debian's package dataset-fashion-mnist, or STROP_FASHION_MNIST's folder |
 | "fashion-mnist-subset" | `load_fashion_mnist_subset`: bundled, 2,000 training and 1,000 test images |
 | file.npz | `load_npz`: without pickle |
 | a folder of idx files | `load_idx_folder`: MNIST and its relatives |

@@ -12,7 +12,7 @@ from strop.runtime.errors import DataError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SUBSET_FILE = Path(__file__).with_name("fashion_mnist_subset.npz")  # beside this file, in every kind of installation
-FOLDER_VARIABLE = "STROP_DATA"
+FOLDER_VARIABLE = "STROP_FASHION_MNIST"
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -21,9 +21,9 @@ CLASSES = (
 def load_fashion_mnist(split: Split = "train", folder: str | Path | None = None) -> Dataset:
     """Return Fashion-MNIST: 60,000 training or 10,000 test images of 1 x 28 x 28.
 
-    The files are looked for in `folder`; without it in the folder that STROP_DATA names; without that where Debian's
-    package puts them. A named folder may also hold them in a subfolder fashion-mnist. Raises DataError where they are
-    missing or damaged.
+    The files are looked for in `folder`; without it in the folder that STROP_FASHION_MNIST names; without
+    that where Debian's package puts them. A named folder may also hold them in a subfolder
+    fashion-mnist. Raises DataError where they are missing or damaged.
     """
     place = _find(folder)
     dataset = load_idx_folder(place, split, classes=CLASSES, name=f"fashion-mnist/{split}")

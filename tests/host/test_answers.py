@@ -26,3 +26,11 @@ def test_prediction_of_nothing() -> None:
     """Protects callers that filter their images: none is allowed."""
     prediction = Prediction.of(np.zeros((0, 3)))
     assert (prediction.labels.shape, prediction.probabilities.shape) == ((0,), (0, 3))
+
+
+def test_an_images_probabilities_do_not_depend_on_its_neighbours() -> None:
+    """Protects comparison: alone, in a mini-batch, and however the logits lie, the same image has the same answer."""
+    logits = np.asfortranarray(np.random.default_rng(1).normal(size=(64, 10)) * 5)
+    together = Prediction.of(logits).probabilities
+    alone = np.concatenate([Prediction.of(logits[n : n + 1]).probabilities for n in range(64)])
+    assert np.array_equal(together, alone)

@@ -323,3 +323,13 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(path: Path, monkeypatch: pyte
         write_checkpoint(path, NEVER_FIT)
     assert same(read_checkpoint(path), CHECKPOINT)
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_tensors_over_one_another_are_refused(path: Path) -> None:
+    """Protects memory: a small file whose tensors all lie in one place would take as much as it claims to hold."""
+    header = header_of(path)
+    names = [name for name in header if name != "__metadata__" and header[name]["shape"] == [4]]
+    header[names[1]]["data_offsets"] = header[names[0]]["data_offsets"]
+    with_header(path, header)
+    with pytest.raises(CheckpointCorrupt, match="lie over one another"):
+        read_checkpoint(path)

@@ -70,7 +70,7 @@ def test_what_is_missing_has_a_remedy(cli, monkeypatch, tmp_path):
     real = health.importlib.util.find_spec
     gone = {"matplotlib", "PIL"}
     monkeypatch.setattr(health.importlib.util, "find_spec", lambda name, *a: None if name in gone else real(name, *a))
-    monkeypatch.setenv("STROP_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("STROP_FASHION_MNIST", str(tmp_path / "nowhere"))
     monkeypatch.setenv("STROP_THREADS", "many")
     monkeypatch.setattr(health, "LEAST_FREE_BYTES", 2**80)
     ran = cli("doctor", "--json")

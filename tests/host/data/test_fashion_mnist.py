@@ -24,7 +24,7 @@ needs_package = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _no_named_folder(monkeypatch):
-    monkeypatch.delenv("STROP_DATA", raising=False)
+    monkeypatch.delenv("STROP_FASHION_MNIST", raising=False)
 
 
 @needs_package
@@ -85,24 +85,24 @@ def test_absent_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path)
     with pytest.raises(DataError) as caught:
         load_fashion_mnist()
-    for part in (str(tmp_path), "apt-get install dataset-fashion-mnist", "STROP_DATA", "fashion-mnist-subset"):
+    for part in (str(tmp_path), "apt-get install dataset-fashion-mnist", "STROP_FASHION_MNIST", "fashion-mnist-subset"):
         assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("inner", ["", "fashion-mnist"])
 def test_a_named_folder_is_used(tmp_path, monkeypatch, write_idx_folder, inner):
-    """By argument or by STROP_DATA; the argument wins."""
+    """By argument or by STROP_FASHION_MNIST; the argument wins."""
     write_idx_folder(tmp_path / inner, side=28, suffix=".gz")
     assert len(load_fashion_mnist("test", tmp_path)) == 4
-    monkeypatch.setenv("STROP_DATA", str(tmp_path))
+    monkeypatch.setenv("STROP_FASHION_MNIST", str(tmp_path))
     assert len(load_fashion_mnist("train")) == 7
-    monkeypatch.setenv("STROP_DATA", str(tmp_path / "wrong"))
+    monkeypatch.setenv("STROP_FASHION_MNIST", str(tmp_path / "wrong"))
     assert len(load_fashion_mnist("test", tmp_path)) == 4
 
 
 def test_a_named_folder_is_not_silently_replaced(tmp_path, monkeypatch):
     """Who names a folder that is empty must hear so, and not get the package's data."""
-    monkeypatch.setenv("STROP_DATA", str(tmp_path))
+    monkeypatch.setenv("STROP_FASHION_MNIST", str(tmp_path))
     with pytest.raises(DataError, match=f"not in {tmp_path} or {tmp_path}/fashion-mnist;"):
         load_fashion_mnist()
 

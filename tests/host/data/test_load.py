@@ -28,7 +28,7 @@ def photos(tmp_path):
 
 def test_names(tmp_path, monkeypatch, write_idx_folder):
     """Both names of the README load, each its own data."""
-    monkeypatch.setenv("STROP_DATA", str(write_idx_folder(tmp_path, side=28)))
+    monkeypatch.setenv("STROP_FASHION_MNIST", str(write_idx_folder(tmp_path, side=28)))
     assert [len(load_dataset("fashion-mnist", split)) for split in ("train", "test")] == [7, 4]
     assert [len(load_dataset("fashion-mnist-subset", split)) for split in ("train", "test")] == [2000, 1000]
 
