@@ -13,7 +13,9 @@ PYNQ4 := .venv-pynq4
 PYNQ3_VERSION := 3.1.2
 PYNQ4_VERSION := 4.0.0
 
-.PHONY: help demo test test-pynq test-board arm-wheels check format csim install clean
+BROWSER_STAMP := $(VENV)/.strop-test-service-installed
+
+.PHONY: help demo test test-service test-pynq test-board arm-wheels check format csim install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +31,9 @@ test-pynq: $(PYNQ3)/.strop-installed $(PYNQ4)/.strop-installed ## run the board'
 	for pynq in $(PYNQ3) $(PYNQ4); do \
 	  $$pynq/bin/pytest $(ARGS) tests/runtime/board tests/host/notebooks tests/overlay/test_vivado_mock.py && $$pynq/bin/pytest $(ARGS) -m board tests/runtime \
 	  || exit 1; done
+
+test-service: $(BROWSER_STAMP) ## test the dashboard in Chromium, and the API by Schemathesis (sudo apt-get install chromium)
+	$(BIN)/pytest $(ARGS) tests/service/test_dashboard.py tests/service/test_schemathesis.py
 
 arm-wheels: $(STAMP) ## cross-compile wheels for boards into dist: armv7l for Zynq-7000, aarch64 for Zynq UltraScale+
 	for arch in armv7l aarch64; do PYTHON=$(abspath $(BIN)/python) .ci/arm-wheel $$arch dist || exit 1; done
@@ -57,6 +62,10 @@ $(STAMP): $(INSTALLED)
 	@echo "Setting up $(VENV): this takes a minute or two, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	STROP_REQUIRE_KERNEL=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,plot,images,service]'
+	@touch $@
+
+$(BROWSER_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'strop[test-service]'
 	@touch $@
 
 $(PYNQ3)/.strop-installed $(PYNQ4)/.strop-installed: %/.strop-installed: $(INSTALLED)
