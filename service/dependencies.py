@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from strop.service.metrics import Metrics
+from strop.service.predictor import Predictor
 from strop.service.settings import Settings
 from strop.service.store.database import Database
 
@@ -17,6 +21,10 @@ class Service:
 
     settings: Settings
     database: Database
+    predictor: Predictor
+    metrics: Metrics
+    stopping: threading.Event = field(default_factory=threading.Event, kw_only=True)  # streams end themselves then
+    intake: asyncio.Lock = field(default_factory=asyncio.Lock, kw_only=True)  # who has it checks an upload
 
 
 def service_of(request: Request) -> Service:

@@ -6,6 +6,7 @@ arguments.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from strop.host.data import Dataset
 from strop.runtime.device import Device
 from strop.runtime.errors import CheckpointError
 
+LOG = logging.getLogger("strop.training")
 FIT_WORDS = ("steps", "epochs", "batch", "learning_rate", "schedule", "momentum", "weight_decay", "frozen", "seed")
 DEFAULT_STEPS = 300
 
@@ -67,6 +69,7 @@ def _resumed(checkpoint: Path, device: Device) -> Model | None:
         return None
     try:
         model = Model.load(checkpoint, device=device)
-    except CheckpointError:
+    except CheckpointError as error:
+        LOG.warning("a checkpoint is of no use; training starts again", extra={"fields": {"reason": str(error)}})
         return None
     return model if model.cursor is not None else None

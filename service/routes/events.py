@@ -60,7 +60,7 @@ async def job_events(
 async def _stream(service: Service, request: Request, id: str, seen: int) -> AsyncIterator[str]:
     told = time.monotonic()
     yield ": follows\n\n"
-    while not await request.is_disconnected():
+    while not service.stopping.is_set() and not await request.is_disconnected():
         ended, found = await run_in_threadpool(_look, service, id, seen)
         for event in found:
             seen = event.seq

@@ -6,31 +6,26 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from fastapi.responses import FileResponse
 
-from strop.host import FitCursor, read_checkpoint, read_manifest
+from strop.host import read_checkpoint, state_digest
 from strop.host.data import Dataset
-from strop.host.data.load import NAMED_DATASETS
-from strop.host.plan_fit import FitRequest, plan_fit
-from strop.runtime.estimate import step_seconds
-from strop.runtime.graph import NetworkGraph
 from strop.runtime.session import plan_memory
 from strop.service.dependencies import Service, ServiceHere
 from strop.service.ids import PATTERN
+from strop.service.job_specs import plan_job, resolve
 from strop.service.job_states import State
 from strop.service.problems import Problem, problems
 from strop.service.references import find_version
 from strop.service.schemas.jobs import EstimateAnswer, FinetuneRequest, JobAnswer, JobList
 from strop.service.security.scopes import require
-from strop.service.sources import check_source, load_source
+from strop.service.sources import fix_sources
 from strop.service.store import jobs
 from strop.service.store.jobs import Job
 from strop.service.times import isoformat
-from strop.service.training import fit_words
 from strop.service.worker.job_runs import checkpoint_of
 
 router = APIRouter(tags=["jobs"])
@@ -61,23 +56,23 @@ def finetune(
     request = body.model_dump(exclude={"dry_run"})
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     if idempotency_key is not None and not body.dry_run:
-        repeated = _repeated(service, key_id, idempotency_key, digest)
+        repeated = _repeated(service.database.read(), key_id, idempotency_key, digest)
         if repeated is not None:
             return _accepted(service.database.read(), repeated, response)
-    spec, dataset = _resolve(service, request)
+    spec, dataset = resolve(service, request)
     if body.dry_run:
         response.status_code = 200
         return _estimate(service, spec, dataset)
     if shutil.disk_usage(service.settings.data).free < LEAST_FREE_BYTES:
         raise Problem("storage_low", f"less than {LEAST_FREE_BYTES >> 20} MiB are free")
     with service.database.transaction() as db:
+        if idempotency_key is not None:
+            repeated = _repeated(db, key_id, idempotency_key, digest)  # it may have come a second time in between
+            if repeated is not None:
+                return _accepted(db, repeated, response)
         if jobs.waiting(db) >= service.settings.max_queue:
             raise Problem("queue_full", f"{service.settings.max_queue} jobs are waiting", headers={"Retry-After": "10"})
-        if idempotency_key is not None:
-            found = jobs.find_repeated(db, key_id, idempotency_key)  # a second request may have come in between
-            if found is not None:
-                return _accepted(db, jobs.get(db, found[0]), response)
-        job = jobs.create(db, "finetune", spec, key_id)
+        job = fix_sources(db, jobs.create(db, "finetune", spec, key_id))
         if idempotency_key is not None:
             jobs.remember_request(db, key_id, idempotency_key, digest, job.id)
     return _accepted(service.database.read(), job, response)
@@ -134,7 +129,7 @@ def read_job_report(id: JobId, service: ServiceHere, _: Trainer) -> dict[str, An
     path = checkpoint_of(service.settings, job.id)
     checkpoint = read_checkpoint(path) if path.is_file() else None
     history = None if checkpoint is None or checkpoint.history is None else checkpoint.history.to_dict()
-    manifest = None if checkpoint is None else {"state_digest": read_manifest(path).get("state_digest")}
+    manifest = None if checkpoint is None else {"state_digest": state_digest(checkpoint.state)}
     return {"job": answer(db, job).model_dump(), "history": history, "checkpoint": manifest}
 
 
@@ -173,8 +168,8 @@ def _accepted(db: sqlite3.Connection, job: Job, response: Response) -> JobAnswer
     return answer(db, job)
 
 
-def _repeated(service: Service, key_id: str, idempotency_key: str, digest: str) -> Job | None:
-    db = service.database.read()
+def _repeated(db: sqlite3.Connection, key_id: str, idempotency_key: str, digest: str) -> Job | None:
+    """Return the job that this request has made already. Raises `Problem` if its key made another one."""
     found = jobs.find_repeated(db, key_id, idempotency_key)
     if found is None:
         return None
@@ -183,63 +178,15 @@ def _repeated(service: Service, key_id: str, idempotency_key: str, digest: str) 
     return jobs.get(db, found[0])
 
 
-def _resolve(service: Service, request: dict[str, Any]) -> tuple[dict[str, Any], Dataset]:
-    """Return the job's spec, with everything that could change later made definite, and the samples."""
-    db = service.database.read()
-    model, version = find_version(db, request["model"])
-    gate = request["gate"] or {}
-    for source, shift in (
-        (request["data"], request["shift"]),
-        (request["validation"], None),
-        (gate.get("reference"), None),
-    ):
-        if source is not None:
-            check_source(db, source, shift)
-    dataset = load_source(db, service.settings.data, request["data"], "train", request["shift"])
-    shape, classes = tuple(version.manifest["shape"]), version.manifest["classes"]
-    if dataset.image_shape != shape or len(dataset.classes) > len(classes):
-        raise Problem(
-            "dataset_unsuitable",
-            f"{request['data']} has images {list(dataset.image_shape)} of {len(dataset.classes)} classes; "
-            f"{model.name} takes {list(shape)} and knows {len(classes)}",
-        )
-    _planned(service, version.path, request, dataset)
-    spec = {
-        "request": request,
-        "model_id": model.id,
-        "model": f"{model.name}@{version.number}",
-        "parent_id": version.id,
-        "has_test_part": request["data"] in NAMED_DATASETS,
-        "samples": len(dataset),
-    }
-    return spec, dataset
-
-
-@dataclass(frozen=True)
-class _Plan:
-    cursor: FitCursor
-    graph: NetworkGraph
-    modelled: dict[str, float]  # seconds of a step, by board
-
-
-def _planned(service: Service, path: str, request: dict[str, Any], dataset: Dataset) -> _Plan:
-    """Return the plan of the fit. What is not acceptable raises `InputError`, now and not when the job runs."""
-    checkpoint = read_checkpoint(service.settings.data / path)
-    fit = FitRequest(**fit_words(request), checkpoint_every=None)
-    cursor = plan_fit(fit, dataset, checkpoint.settings.hyper)
-    settings = cursor.settings
-    modelled = step_seconds(checkpoint.graph, settings.batch, settings.hyper, settings.frozen)
-    return _Plan(cursor, checkpoint.graph, modelled)
-
-
 def _estimate(service: Service, spec: dict[str, Any], dataset: Dataset) -> EstimateAnswer:
     _, version = find_version(service.database.read(), spec["model"])
-    plan = _planned(service, version.path, spec["request"], dataset)
-    settings, steps = plan.cursor.settings, plan.cursor.steps
+    checkpoint = read_checkpoint(service.settings.data / version.path)
+    plan, modelled = plan_job(checkpoint, spec["request"], dataset)
+    batch, hyper = plan.settings.batch, plan.settings.hyper
     return EstimateAnswer(
         spec=spec,
         samples=len(dataset),
-        steps=steps,
-        memory_bytes=plan_memory(plan.graph, settings.batch, settings.hyper).peak,
-        modelled_seconds={board: steps * seconds for board, seconds in plan.modelled.items()},
+        steps=plan.steps,
+        memory_bytes=plan_memory(checkpoint.graph, batch, hyper).peak,
+        modelled_seconds={board: plan.steps * seconds for board, seconds in modelled.items()},
     )

@@ -8,23 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from strop.runtime.errors import StropError
+from strop.service.folders import make_folder
 from strop.service.store.migrations import MIGRATIONS
 
 BUSY_SECONDS = 30.0  # how long a writer waits for another one
 
 
+class NewerSchema(StropError):
+    """The database was written by a newer strop: this one would not understand it."""
+
+
 class Database:
     """The file at `path`, brought to the newest schema. Threads and processes share it; each thread has a connection.
 
-    A transaction that has ended is on the disk (synchronous=FULL).
+    A transaction that has ended is on the disk (synchronous=FULL). Raises `NewerSchema`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._migrate()
 
     def read(self) -> sqlite3.Connection:
@@ -41,15 +47,16 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
+            connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # some errors, such as a full disk, have rolled back already
+                connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close every thread's connection."""
         with self._lock:
-            for connection in self._all:
+            for _, connection in self._all:
                 connection.close()
             self._all.clear()
         self._local = threading.local()
@@ -61,12 +68,21 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         with self._lock:
-            self._all.append(connection)
+            for thread, left in self._all:
+                if not thread.is_alive():  # servers' pools let threads end: their connections would keep files open
+                    left.close()
+            self._all = [(thread, left) for thread, left in self._all if thread.is_alive()]
+            self._all.append((threading.current_thread(), connection))
         return connection
 
     def _migrate(self) -> None:
         with self.transaction() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                raise NewerSchema(
+                    f"{self.path} has schema {version}, written by a newer strop; this one knows {len(MIGRATIONS)}: "
+                    "install that strop again, or name another data folder"
+                )
             for number, migration in enumerate(MIGRATIONS[version:], version + 1):
                 migration(db)
                 db.execute(f"PRAGMA user_version = {number}")

@@ -36,4 +36,18 @@ def after(db: sqlite3.Connection, job_id: str, seq: int, limit: int) -> list[Eve
         "SELECT seq, job_id, at, type, data FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
         (job_id, seq, limit),
     )
-    return [Event(row["seq"], row["job_id"], row["at"], row["type"], json.loads(row["data"])) for row in rows]
+    return [_event(row) for row in rows]
+
+
+def last(db: sqlite3.Connection, job_id: str, type: str) -> Event:
+    """Return the job's newest event of a type. Raises KeyError."""
+    row = db.execute(
+        "SELECT * FROM events WHERE job_id = ? AND type = ? ORDER BY seq DESC LIMIT 1", (job_id, type)
+    ).fetchone()
+    if row is None:
+        raise KeyError(type)
+    return _event(row)
+
+
+def _event(row: sqlite3.Row) -> Event:
+    return Event(row["seq"], row["job_id"], row["at"], row["type"], json.loads(row["data"]))

@@ -10,9 +10,9 @@ from typing import Any
 
 from strop.service.ids import new_id
 from strop.service.job_states import TERMINAL, TRANSITIONS, State, check_transition
-from strop.service.store import events
+from strop.service.store import events, samples
 
-MAX_ATTEMPTS = 3  # without a checkpoint in between: then the job is what kills the worker
+MAX_ATTEMPTS = 3  # without a further checkpoint: then the job is what kills the worker
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,14 @@ def get(db: sqlite3.Connection, id: str) -> Job:
 
 
 def page(db: sqlite3.Connection, after: str | None, limit: int, state: State | None = None) -> list[Job]:
-    """Return jobs older than `after`, newest first."""
+    """Return jobs that were accepted before `after`, newest first.
+
+    Here and in the queue rowids give the order, not the times in the ids: a board without a clock of its own wakes up
+    in the past.
+    """
     rows = db.execute(
-        "SELECT * FROM jobs WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR state = ?2) ORDER BY id DESC LIMIT ?3",
+        "SELECT * FROM jobs WHERE (?1 IS NULL OR rowid < (SELECT rowid FROM jobs WHERE id = ?1))"
+        " AND (?2 IS NULL OR state = ?2) ORDER BY rowid DESC LIMIT ?3",
         (after, state, limit),
     )
     return [_job(row) for row in rows]
@@ -78,7 +83,9 @@ def queue_position(db: sqlite3.Connection, job: Job) -> int | None:
     """Return how many queued jobs come first, None unless it is queued."""
     if job.state != "queued":
         return None
-    (before,) = db.execute("SELECT count(*) FROM jobs WHERE state = 'queued' AND id < ?", (job.id,)).fetchone()
+    (before,) = db.execute(
+        "SELECT count(*) FROM jobs WHERE state = 'queued' AND rowid < (SELECT rowid FROM jobs WHERE id = ?)", (job.id,)
+    ).fetchone()
     return int(before)
 
 
@@ -93,23 +100,26 @@ def move(db: sqlite3.Connection, job: Job, state: State, event: str | None = Non
     if changed != 1:
         raise RuntimeError(f"{job.id} is no longer {job.state}")
     events.add(db, job.id, event or TRANSITIONS[job.state, state], **data)
+    if state in TERMINAL:
+        samples.settle(db, job.id, learned=state == "succeeded")
     return get(db, job.id)
 
 
 def claim(db: sqlite3.Connection) -> Job | None:
     """Take the oldest queued job to run, None if there is none. For the one worker that has the lock."""
-    row = db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY id LIMIT 1").fetchone()
+    row = db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY rowid LIMIT 1").fetchone()
     if row is None:
         return None
     job = _job(row)
     if job.attempts >= MAX_ATTEMPTS:
-        detail = f"the worker died {job.attempts} times in this job without reaching a checkpoint"
+        reason = events.last(db, job.id, "interrupted").data["reason"]
+        detail = f"{job.attempts} attempts in a row reached no further checkpoint; the last one ended because {reason}"
         fail(db, job, "crash_loop", detail, "Look into the service's log; take a smaller mini-batch, or other data.")
         return claim(db)
     db.execute(
         "UPDATE jobs SET attempts = attempts + 1, started = coalesce(started, ?) WHERE id = ?", (time.time(), job.id)
     )
-    return move(db, job, "running", "started" if job.attempts == 0 else "resumed", attempt=job.attempts + 1)
+    return move(db, job, "running", "started" if job.started is None else "resumed", attempt=job.attempts + 1)
 
 
 def fail(db: sqlite3.Connection, job: Job, code: str, detail: str, remedy: str) -> Job:
@@ -121,10 +131,17 @@ def fail(db: sqlite3.Connection, job: Job, code: str, detail: str, remedy: str) 
 
 def release_orphans(db: sqlite3.Connection) -> list[str]:
     """Queue again what a dead worker left running; return the ids. For who has the worker's lock."""
-    orphans = [_job(row) for row in db.execute("SELECT * FROM jobs WHERE state = 'running' ORDER BY id")]
+    orphans = [_job(row) for row in db.execute("SELECT * FROM jobs WHERE state = 'running' ORDER BY rowid")]
     for job in orphans:
-        move(db, job, "cancelled" if job.cancel_requested else "queued", reason="the worker died")
+        release(db, job, "the worker died")
     return [job.id for job in orphans]
+
+
+def release(db: sqlite3.Connection, job: Job, reason: str, counts: bool = True) -> Job:
+    """Let a running job wait for its next attempt, or end it if that was asked; `counts` unless it is not to blame."""
+    if not counts:
+        db.execute("UPDATE jobs SET attempts = max(attempts - 1, 0) WHERE id = ?", (job.id,))
+    return move(db, job, "cancelled" if job.cancel_requested else "queued", reason=reason)
 
 
 def request_cancel(db: sqlite3.Connection, job: Job) -> Job:
@@ -147,9 +164,16 @@ def set_progress(db: sqlite3.Connection, id: str, progress: dict[str, Any]) -> N
     db.execute("UPDATE jobs SET progress = ?, updated = ? WHERE id = ?", (text, time.time(), id))
 
 
-def reset_attempts(db: sqlite3.Connection, id: str) -> None:
-    """Note that the job got somewhere: attempts count again from now."""
+def note_checkpoint(db: sqlite3.Connection, id: str, step: int) -> None:
+    """Note that a running job can now go on from `step`: it got somewhere, so attempts count afresh."""
     db.execute("UPDATE jobs SET attempts = 1 WHERE id = ?", (id,))
+    events.add(db, id, "checkpoint", step=step)
+
+
+def set_spec(db: sqlite3.Connection, id: str, spec: dict[str, Any]) -> Job:
+    """Make a job's spec definite, in the transaction that made the job; return the job."""
+    db.execute("UPDATE jobs SET spec = ? WHERE id = ?", (json.dumps(spec), id))
+    return get(db, id)
 
 
 def set_result(db: sqlite3.Connection, id: str, result: dict[str, Any]) -> None:

@@ -64,4 +64,10 @@ def m001_tables(db: sqlite3.Connection) -> None:
     db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_tables,)
+def m002_samples_by_job(db: sqlite3.Connection) -> None:
+    """Let a job's samples, and a data set's quarantine, be found without reading all there are."""
+    db.execute("CREATE INDEX samples_by_job ON samples (job_id, seq)")
+    db.execute("CREATE INDEX quarantine_by_dataset ON quarantine (dataset_id, seq)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_tables, m002_samples_by_job)

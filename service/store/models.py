@@ -11,6 +11,7 @@ from typing import Any
 from strop.service.ids import new_id
 
 BUFFER: dict[str, Any] = {"mode": "buffer"}
+PROMOTE, ROLLBACK, IMPORT = "promote", "rollback", "import"  # what moves an alias
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One change of what an alias points at."""
+    """One change of what an alias points at; `action` is promote, rollback or import."""
 
     seq: int
     model_id: str
@@ -81,6 +82,12 @@ def model_of(db: sqlite3.Connection, id: str) -> Model:
 def all_models(db: sqlite3.Connection) -> list[Model]:
     """Return every model, oldest first."""
     return [_model(row) for row in db.execute("SELECT * FROM models ORDER BY id")]
+
+
+def page(db: sqlite3.Connection, after: str | None, limit: int) -> list[Model]:
+    """Return models older than `after`, newest first."""
+    rows = db.execute("SELECT * FROM models WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2", (after, limit))
+    return [_model(row) for row in rows]
 
 
 def set_policy(db: sqlite3.Connection, model_id: str, policy: dict[str, Any]) -> None:
@@ -121,10 +128,29 @@ def numbered(db: sqlite3.Connection, model_id: str, number: int) -> Version | No
     return None if row is None else _version(row)
 
 
-def versions(db: sqlite3.Connection, model_id: str) -> list[Version]:
-    """Return a model's versions, newest first."""
-    rows = db.execute("SELECT * FROM versions WHERE model_id = ? ORDER BY number DESC", (model_id,))
+def versions(
+    db: sqlite3.Connection, model_id: str, after: int | None = None, limit: int | None = None
+) -> list[Version]:
+    """Return a model's versions of smaller numbers than `after`, newest first."""
+    rows = db.execute(
+        "SELECT * FROM versions WHERE model_id = ?1 AND (?2 IS NULL OR number < ?2) ORDER BY number DESC LIMIT ?3",
+        (model_id, after, -1 if limit is None else limit),
+    )
     return [_version(row) for row in rows]
+
+
+def count_versions(db: sqlite3.Connection, model_id: str) -> int:
+    """Return how many versions a model has."""
+    (count,) = db.execute("SELECT count(*) FROM versions WHERE model_id = ?", (model_id,)).fetchone()
+    return int(count)
+
+
+def with_file(db: sqlite3.Connection, model_id: str, file_sha256: str) -> Version | None:
+    """Return the first of a model's versions whose file has these bytes, or None."""
+    row = db.execute(
+        "SELECT * FROM versions WHERE model_id = ? AND file_sha256 = ? ORDER BY number LIMIT 1", (model_id, file_sha256)
+    ).fetchone()
+    return None if row is None else _version(row)
 
 
 def aliases(db: sqlite3.Connection, model_id: str) -> dict[str, str]:
@@ -142,9 +168,14 @@ def point(
     *,
     reason: str | None = None,
     key_id: str | None = None,
-) -> None:
-    """Let an alias point at a version, and add that to the history."""
+) -> bool:
+    """Let an alias point at a version, and add that to the history. Return False, and do neither, if it does already.
+
+    Were a repeated promotion recorded, going back from it would lead nowhere.
+    """
     before = aliases(db, model_id).get(alias)
+    if before == version_id:
+        return False
     now = time.time()
     db.execute(
         "INSERT INTO aliases VALUES (?, ?, ?, ?) ON CONFLICT (model_id, alias)"
@@ -156,11 +187,35 @@ def point(
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (model_id, alias, before, version_id, action, reason, key_id, now),
     )
+    return True
 
 
-def history(db: sqlite3.Connection, model_id: str) -> list[Deployment]:
-    """Return every change of a model's aliases, newest first."""
-    rows = db.execute("SELECT * FROM deployments WHERE model_id = ? ORDER BY seq DESC", (model_id,))
+def earlier_target(db: sqlite3.Connection, model_id: str, alias: str) -> str | None:
+    """Return the version that a rollback of an alias leads to, None where nothing came before.
+
+    The history is read as a stack: what a rollback left is gone, so that the next one leads further back and not
+    forward again.
+    """
+    rows = db.execute(
+        "SELECT to_version, action FROM deployments WHERE model_id = ? AND alias = ? ORDER BY seq", (model_id, alias)
+    )
+    stack: list[str] = []
+    for row in rows:
+        if row["action"] == ROLLBACK:
+            stack.pop()
+        else:
+            stack.append(row["to_version"])
+    return stack[-2] if len(stack) > 1 else None
+
+
+def history(
+    db: sqlite3.Connection, model_id: str, after: int | None = None, limit: int | None = None
+) -> list[Deployment]:
+    """Return changes of a model's aliases older than the one numbered `after`, newest first."""
+    rows = db.execute(
+        "SELECT * FROM deployments WHERE model_id = ?1 AND (?2 IS NULL OR seq < ?2) ORDER BY seq DESC LIMIT ?3",
+        (model_id, after, -1 if limit is None else limit),
+    )
     return [Deployment(**dict(zip(row.keys(), tuple(row), strict=True))) for row in rows]
 
 

@@ -22,6 +22,11 @@ class WorkerState:
     beat: float
 
 
+def forget(db: sqlite3.Connection) -> None:
+    """There is no worker: what one wrote before is not true any more."""
+    db.execute("DELETE FROM worker")
+
+
 def begin(db: sqlite3.Connection, pid: int) -> None:
     """A worker has begun: nothing is known of its device."""
     now = time.time()

@@ -45,14 +45,11 @@ class JobContext:
 
 def run_job(job: Job, context: JobContext) -> None:
     """Run a claimed job to its end. Raises `Stopped`, and whatever makes it fail."""
-    if job.kind == "verify":
-        result = verify_version(job, context.settings, context.database)
-        with context.database.transaction() as db:
-            jobs.set_result(db, job.id, result)
-            jobs.move(db, jobs.get(db, job.id), "succeeded", **result)
-        return
     try:
-        _finetune(job, context)
+        if job.kind == "verify":
+            _verify(job, context)
+        else:
+            _finetune(job, context)
     except Cancelled:
         with context.database.transaction() as db:
             jobs.move(db, jobs.get(db, job.id), "cancelled")
@@ -63,6 +60,15 @@ def checkpoint_of(settings: Settings, job_id: str) -> Path:
     return settings.folder("jobs") / f"{job_id}.safetensors"
 
 
+def _verify(job: Job, context: JobContext) -> None:
+    version = models.version_of(context.database.read(), job.spec["version_id"])
+    watch = _Watch(job, context, _checkpoint_every(version.manifest.get("request", {}), context))
+    result = verify_version(job, context.settings, context.database, watch.step)
+    with context.database.transaction() as db:
+        jobs.set_result(db, job.id, result)
+        jobs.move(db, jobs.get(db, job.id), "succeeded", **result)
+
+
 def _finetune(job: Job, context: JobContext) -> None:
     request, database, folder = job.spec["request"], context.database, context.settings.data
     db = database.read()
@@ -70,21 +76,29 @@ def _finetune(job: Job, context: JobContext) -> None:
     dataset = load_source(db, folder, request["data"], "train", request["shift"], job.id)
     validation = _validation(job, context)
     reference = _reference(job, context)
-    watch = _Watch(job, context)
+    every = _checkpoint_every(request, context)
+    watch = _Watch(job, context, every)
     before = _measure(folder / parent.path, context.device, validation, reference)
+    watch.check()
     model = finetune(
         folder / parent.path,
         checkpoint_of(context.settings, job.id),
         dataset,
         validation,
         fit_words(request),
-        request["checkpoint_every"] or context.settings.checkpoint_every,
+        every,
         context.device,
         on_step=watch.step,
         on_epoch=watch.epoch,
     )
     after = _accuracies(model, validation, reference)
+    watch.check()
     _record(job, context, model, before, after)
+
+
+def _checkpoint_every(request: dict[str, Any], context: JobContext) -> int:
+    every: int | None = request.get("checkpoint_every")
+    return every or context.settings.checkpoint_every
 
 
 def _validation(job: Job, context: JobContext) -> Dataset | None:
@@ -140,10 +154,15 @@ def _record(
         "gate": verdict,
         "classes": list(model.classes),
         "network": model.graph.name,
+        "network_digest": model.graph.digest(),
+        "steps": model.steps,
         "shape": list(model.graph.input),
     }
     digest = model.digest()
     with context.database.transaction() as db:
+        if jobs.cancel_requested(db, job.id):  # the last moment: from here on it has succeeded
+            (context.settings.data / path).unlink()
+            raise Cancelled
         version = models.add_version(
             db,
             id=version_id,
@@ -157,7 +176,15 @@ def _record(
         )
         events.add(db, job.id, "gate", **verdict)
         if verdict["passed"] and verdict["promote"]:
-            models.point(db, version.model_id, verdict["promote"], version.id, "promote", reason=f"gate of {job.id}")
+            models.point(
+                db,
+                version.model_id,
+                verdict["promote"],
+                version.id,
+                models.PROMOTE,
+                reason=f"gate of {job.id}",
+                key_id=job.key_id,
+            )
         result: dict[str, Any] = {
             "model": models.model_of(db, version.model_id).name,
             "version": version.number,
@@ -181,21 +208,35 @@ def _file_sha256(path: Path) -> str:
 class _Watch:
     """What is done after each step: progress for others to see, and whether the job is to end."""
 
-    def __init__(self, job: Job, context: JobContext) -> None:
-        self._job, self._context = job, context
+    def __init__(self, job: Job, context: JobContext, checkpoint_every: int) -> None:
+        self._job, self._context, self._every = job, context, checkpoint_every
         self._told = 0.0
-        self._every = job.spec["request"]["checkpoint_every"] or context.settings.checkpoint_every
+        self._reached: int | None = None  # the checkpoint from which the job would go on, in steps
 
-    def step(self, progress: Progress) -> None:
-        """Called after each step. Raises `Stopped` and `Cancelled`."""
+    def check(self) -> None:
+        """Raise `Stopped` or `Cancelled` if the job is to end."""
         if self._context.stop.is_set():
             raise Stopped
         if jobs.cancel_requested(self._context.database.read(), self._job.id):
             raise Cancelled
-        now, last = time.monotonic(), progress.step == progress.steps
-        if now - self._told < EVENT_SECONDS and not last:
-            return
-        self._told = now
+
+    def step(self, progress: Progress) -> None:
+        """Called after each step. Raises as `check`."""
+        self.check()
+        behind = progress.step - 1
+        if self._reached is None:
+            self._reached = behind
+        written = behind - behind % self._every  # a checkpoint is on the disk before the next step begins
+        if written > self._reached:
+            self._reached = written
+            with self._context.database.transaction() as db:
+                jobs.note_checkpoint(db, self._job.id, written)
+        now = time.monotonic()
+        if now - self._told >= EVENT_SECONDS or progress.step == progress.steps:
+            self._told = now
+            self._tell(progress)
+
+    def _tell(self, progress: Progress) -> None:
         shown: dict[str, Any] = {
             "step": progress.step,
             "steps": progress.steps,
@@ -210,8 +251,6 @@ class _Watch:
         with self._context.database.transaction() as db:
             jobs.set_progress(db, self._job.id, shown)
             events.add(db, self._job.id, "progress", **shown)
-            if progress.step > self._every:
-                jobs.reset_attempts(db, self._job.id)
 
     def epoch(self, record: EpochRecord) -> None:
         """Called after each epoch and its validation."""
