@@ -51,6 +51,17 @@ def test_a_job_takes_what_is_labelled(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"], answer.json()["job"]) == (409, "state_conflict", job["id"])
 
 
+def test_a_job_reads_its_samples_in_the_order_they_came(client: TestClient, database: Database) -> None:
+    """Protects the bytes of a repeated job: order is part of the data, and labels stay with their images."""
+    for number, image in enumerate(IMAGES[:6]):
+        post_sample(client, image, label=9 - number)
+    id = client.post("/finetune", json={"data": "samples", "steps": 3}).json()["id"]
+    post_sample(client, IMAGES[6], label=0)
+    images, labels = samples.load(database.read(), job_id=id)
+    assert np.array_equal(images[:, 0], IMAGES[:6])
+    assert labels.tolist() == [9, 8, 7, 6, 5, 4]
+
+
 def test_a_dry_run_takes_nothing(client: TestClient) -> None:
     """Protects the samples from an estimate."""
     for image in IMAGES[:3]:
