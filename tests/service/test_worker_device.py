@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,8 +34,12 @@ def test_after_a_failure_of_the_device_the_worker_ends(settings: Settings, monke
 
     monkeypatch.setattr(loop, "run_job", hanging)
     for attempt in (1, 2, 3):
-        with pytest.raises(DeviceTimeout):
-            Worker(settings).run()
+        worker = Worker(settings)
+        with ThreadPoolExecutor(1) as threads:
+            try:
+                assert isinstance(threads.submit(worker.run).exception(20), DeviceTimeout)
+            finally:
+                worker.stop()
         job = jobs.get(database.read(), id)
         assert (job.state, job.attempts) == ("queued", attempt)
     with working(settings):
@@ -50,18 +54,13 @@ def test_one_worker_at_a_time(settings: Settings) -> None:
     first, second = make_folder(settings.data, LONG, SHORT)
     with working(settings) as database:
         wait_for(database, first, lambda job: job.progress is not None)
-        other = Worker(settings)
-        thread = threading.Thread(target=other.run)
-        thread.start()
-        time.sleep(0.5)
-        assert jobs.get(database.read(), second).state == "queued"
-        assert kinds(database, first).count("started") == 1 and "interrupted" not in kinds(database, first)
-        with database.transaction() as db:
-            jobs.request_cancel(db, jobs.get(db, first))
-        ended(database, second)
-        other.stop()
-        thread.join(10)
-        assert not thread.is_alive()
+        with working(settings):
+            time.sleep(0.5)
+            assert jobs.get(database.read(), second).state == "queued"
+            assert kinds(database, first).count("started") == 1 and "interrupted" not in kinds(database, first)
+            with database.transaction() as db:
+                jobs.request_cancel(db, jobs.get(db, first))
+            ended(database, second)
 
 
 def test_nothing_is_trained_on_a_device_that_fails_its_self_test(
