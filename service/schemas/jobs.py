@@ -11,9 +11,9 @@ MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}(@([a-z][a-z0-9-]{0,30}|[1-9][
 
 
 class Strict(BaseModel):
-    """A body in which an unknown field is an error: a typing mistake must not pass unnoticed."""
+    """A body in which an unknown field, or true for 1, is an error: a typing mistake must not pass unnoticed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Gate(Strict):

@@ -78,6 +78,7 @@ def test_a_dry_run_starts_nothing(client: TestClient) -> None:
     [
         ({}, 422, "invalid_request", "/body/data"),
         ({**DATA, "stepps": 3}, 422, "invalid_request", "/body/stepps"),
+        ({**DATA, "steps": True}, 422, "invalid_request", "/body/steps"),
         ({**DATA, "steps": 0}, 422, "invalid_request", "/body/steps"),
         ({**DATA, "steps": 3, "epochs": 3}, 422, "invalid_request", "not both"),
         ({**DATA, "model": "nobody"}, 404, "not_found", "there is no model 'nobody'"),
