@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import importlib.util
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from strop.runtime.device import Device, open_device
 from strop.runtime.emulator import EmulatorDevice, supported_instruction_sets
 
 _ROOT = Path(__file__).resolve().parent.parent
+# Started in the background, the tests may find SIGINT ignored; those of Ctrl-C, and their children, need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ON_HARDWARE = os.environ.get("STROP_TEST_DEVICE") == "board"
 HAS_PYNQ = importlib.util.find_spec("pynq") is not None  # in environments of its own: it needs an old numpy
 
