@@ -33,7 +33,7 @@ ROUTERS = (
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application on a data folder, which is made, migrated and given the shipped models if need be."""
-    database = Database(settings.data / "strop.db")
+    database = Database(settings.database)
     add_shipped_models(settings, database)
     app = FastAPI(title="strop", version=strop_version(), description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.service = Service(settings, database, Predictor(settings.data), Metrics(settings, database))

@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         except ValueError:
             return self.host == "localhost"
 
+    @property
+    def database(self) -> Path:
+        """The file of the database; there is none before the first start."""
+        return self.data / "strop.db"
+
     def folder(self, name: str) -> Path:
         """Return a folder of the data folder, made if need be."""
         path = self.data / name

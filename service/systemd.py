@@ -157,7 +157,7 @@ def install_unit(
     _check_reachable(Path(command[0]), user)
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
-        database = Database(settings.data / "strop.db")
+        database = Database(settings.database)
         try:
             demand_key_beyond_loopback(settings, database)
         finally:

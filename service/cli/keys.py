@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from strop.service.store.database import Database
     from strop.service.store.keys import Key
 
-FILE = "strop.db"
 PAGE = 200
 EXAMPLE = """examples:
   strop keys create laptop --scopes train,predict
@@ -65,7 +64,7 @@ def _create(settings: Settings, arguments: argparse.Namespace, output: Output) -
     with service_packages():
         from strop.service.security.keys import make_key
         from strop.service.store.database import Database
-    database = Database(settings.data / FILE)  # made if need be: a key may come before the first start
+    database = Database(settings.database)  # made if need be: a key may come before the first start
     try:
         with database.transaction() as db:
             key, token = make_key(db, arguments.name, arguments.scopes)
@@ -106,9 +105,11 @@ def _revoke(database: Database, id: str, output: Output) -> int:
 def _database(settings: Settings) -> Database:
     with service_packages():
         from strop.service.store.database import Database
-    path = settings.data / FILE
+    path = settings.database
     if not path.is_file():
-        raise InputError(f"{settings.data} is no data folder of a service: there is no {FILE}; name one with --data")
+        raise InputError(
+            f"{settings.data} is no data folder of a service: there is no {path.name}; name one with --data"
+        )
     return Database(path)
 
 

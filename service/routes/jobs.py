@@ -101,7 +101,7 @@ def read_job(id: JobId, service: ServiceHere, _: Trainer) -> JobAnswer:
 
 @router.post("/jobs/{id}/cancel", status_code=202, responses=problems("not_found"))
 def cancel_job(id: JobId, service: ServiceHere, _: Trainer) -> JobAnswer:
-    """Ask a job to end: at once if it waits, within a mini-batch if it runs. One that has ended stays as it is."""
+    """Ask a job to end: at once if it waits, within a few mini-batches if it runs. One that has ended stays."""
     with service.database.transaction() as db:
         job = jobs.request_cancel(db, job_named(db, id))
     return answer(service.database.read(), job)

@@ -42,7 +42,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = Database(settings.data / "strop.db")
+        self.database = Database(settings.database)
         self._stop = threading.Event()
 
     def stop(self) -> None:
