@@ -118,7 +118,7 @@ inline uint32_t Input(Machine &machine, const int8_t *maps, int8_t *dram, int32_
   (void)maps;
   STROP_ON_LANES(machine, work, InputShare(lane, dram, c));
 #endif
-  WriteWord(words, c.target_exponent, STROP_INPUT_EXPONENT);
+  WriteWord(words, c.target_exponent, c.exponent);
   return STROP_STATUS_OK;
 }
 

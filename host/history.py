@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.runtime.session import MemoryReport, StepResult
+from strop.runtime.arena_plan import MemoryReport
+from strop.runtime.session import StepResult
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from strop.host.plan_fit import Auto, FitRequest, plan_fit
 from strop.host.residence import Residence
 from strop.host.samples import check_samples, numbered
 from strop.host.schedules import Schedule
+from strop.runtime.arena_plan import MemoryReport, plan_memory
 from strop.runtime.contract import SITE
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
-from strop.runtime.session import MemoryReport, Minibatch, Session, StepResult, plan_memory
+from strop.runtime.session import Minibatch, Session, StepResult
 from strop.runtime.state import StateLayout
 
 

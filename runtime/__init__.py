@@ -3,6 +3,7 @@
 Public names: declare a network (`NetworkGraph` and its layers), open a device (`open_device`), train on it (`Session`).
 """
 
+from strop.runtime.arena_plan import MemoryReport, plan_memory
 from strop.runtime.device import Device, open_device
 from strop.runtime.errors import (
     BusFault,
@@ -37,7 +38,7 @@ from strop.runtime.graph import (
     Residual,
 )
 from strop.runtime.hyperparameters import Hyperparameters
-from strop.runtime.session import MemoryReport, Minibatch, Session, StepResult, plan_memory
+from strop.runtime.session import Minibatch, Session, StepResult
 
 __all__ = [
     "L1BN",

@@ -88,6 +88,24 @@ def compile_inference(
     return step.out.finish("infer", step.slot, base, placed)
 
 
+def compile_features(
+    graph: NetworkGraph,
+    layout: StateLayout,
+    batch: int,
+    base: ArenaBase,
+    last: str,
+    placed: dict[str, Placement] | None = None,
+) -> Program:
+    """Compile the front of inference, up to layer `last` (of `cut_points`), whose feature map is the `result`.
+
+    `placed` are the tensors of the whole inference, as in `compile_training`; errors as there.
+    """
+    _check_batch(graph, batch, least=1)
+    step = Step(graph, layout, batch, Hyperparameters())
+    value = emit_forward(step, frozenset(step.blocks), infer=True, last=last)
+    return step.out.finish("features", step.slot, base, placed, result=value.tensor)
+
+
 def compile_views(graph: NetworkGraph, layout: StateLayout, base: ArenaBase, hyper: Hyperparameters) -> Program:
     """Compile the making of all int8 weight views from the masters."""
     step = Step(graph, layout, 1, hyper)

@@ -54,9 +54,16 @@ class Emitter:
         self._commands.append(({**ones, **base, **fields}, names))
 
     def finish(
-        self, kind: str, slot: SlotLayout, base: ArenaBase, placed: dict[str, Placement] | None = None
+        self,
+        kind: str,
+        slot: SlotLayout,
+        base: ArenaBase,
+        placed: dict[str, Placement] | None = None,
+        result: str | None = None,
     ) -> Program:
         """Place everything, or take the placements of the same program for a larger mini-batch; return the program.
+
+        result: the tensor that the last command writes, for the host to read.
 
         Raises `LimitError` for too many commands, `MemoryPlanError` where an offset would not fit its word.
         """
@@ -90,4 +97,5 @@ class Emitter:
                 record[field] = value
             for field, name in names.items():
                 record[field] = offsets[name]
-        return Program(kind, self.batch, commands, tuple(self.layers), slot, placed, at + peak)
+        found = None if result is None else offsets[result]
+        return Program(kind, self.batch, commands, tuple(self.layers), slot, placed, at + peak, found)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from strop.runtime.arena_plan import plan_memory
 from strop.runtime.compiler import compile_inference, compile_training
 from strop.runtime.contract import COMMAND, OPCODE_NAMES, C
 from strop.runtime.emulator import kernel_library
@@ -17,7 +18,6 @@ from strop.runtime.errors import DeviceError, DeviceUnavailable, InputError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.program import ArenaBase, Program
-from strop.runtime.session import plan_memory
 from strop.runtime.state import StateLayout
 
 PHASES = {

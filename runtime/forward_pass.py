@@ -10,8 +10,8 @@ from strop.runtime.step import Step, Value, input_fields, output_fields
 ACTIVATION_EXPONENT = 3  # NUMERICS.md 1.2: 4 saturates in long runs
 
 
-def emit_forward(step: Step, fixed: frozenset[str], infer: bool) -> Value:
-    """Emit the forward pass; blocks in `fixed` use running statistics. Returns the logits."""
+def emit_forward(step: Step, fixed: frozenset[str], infer: bool, last: str | None = None) -> Value:
+    """Emit the forward pass; blocks in `fixed` use running statistics. Return the logits, or what `last` gives."""
     value = step.outputs[IMAGES] = _input(step)
     for node in step.graph.nodes:
         value = step.read_by(node)
@@ -30,6 +30,8 @@ def emit_forward(step: Step, fixed: frozenset[str], infer: bool) -> Value:
         elif isinstance(node.layer, Residual):
             value = _add(step, node)
         step.outputs[node.name] = value
+        if node.name == last:
+            break
     return value
 
 
@@ -46,7 +48,7 @@ def _input(step: Step) -> Value:
         fields |= {"flags": C.FLAG_SOURCE_IN_SLOT | C.FLAG_PIXELS, "columns": reader.columns}
     else:
         value = Value(step.out.feature_map("input", shape), exponent, shape)
-    fields["target_plane"] = step.out.plane(value.shape)
+    fields |= {"target_plane": step.out.plane(value.shape), "exponent": step.graph.input_exponent}
     step.out.emit(C.OP_INPUT, "input", fields, {"target": value.tensor, "target_exponent": value.exponent})
     return value
 

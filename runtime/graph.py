@@ -81,7 +81,8 @@ class Flatten:
 class Residual:
     """body(x) + shortcut(x): two chains that end in L1BN and give one shape; an empty shortcut is x itself.
 
-    It stands after a layer with weights, and not in another `Residual`.
+    It stands after a layer with weights (unless the input has more channels than an image), and not in another
+    `Residual`.
     """
 
     body: tuple[Layer, ...]
@@ -122,13 +123,16 @@ class NetworkGraph:
     """A chain of layers on an image of `input` = (channels, height, width), uint8.
 
     `border` pixels of black are put around each image by the input conversion (LeNet-5 takes 28x28 images as 32x32).
-    Raises `NetworkError` or `LimitError` where the chain cannot be built, naming the layer.
+    A byte p of the input stands for (p - 128) * 2^-`input_exponent`; another exponent than that of images belongs to a
+    network that was cut in the middle (runtime/cut.py). Raises `NetworkError` or `LimitError` where the chain cannot be
+    built, naming the layer.
     """
 
     name: str
     input: Shape
     layers: tuple[Layer, ...]
     border: int = 0
+    input_exponent: int = C.INPUT_EXPONENT
     nodes: tuple[Node, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -159,14 +163,18 @@ class NetworkGraph:
     def to_dict(self) -> dict[str, Any]:
         """Return the declaration as plain data, for a checkpoint's manifest."""
         layers = [_describe(layer) for layer in self.layers]
-        return {"name": self.name, "input": list(self.input), "border": self.border, "layers": layers}
+        data = {"name": self.name, "input": list(self.input), "border": self.border, "layers": layers}
+        if self.input_exponent != C.INPUT_EXPONENT:  # so that the digests of all others stay what they were
+            data["input_exponent"] = self.input_exponent
+        return data
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> NetworkGraph:
         """Build the graph that `to_dict` described; raises `NetworkError` on anything else."""
         try:
             layers = tuple(_described(entry) for entry in data["layers"])
-            return NetworkGraph(str(data["name"]), tuple(data["input"]), layers, data["border"])
+            exponent = data.get("input_exponent", C.INPUT_EXPONENT)
+            return NetworkGraph(str(data["name"]), tuple(data["input"]), layers, data["border"], exponent)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             if isinstance(error, NetworkError):
                 raise
@@ -201,10 +209,15 @@ def _described(entry: Any) -> Layer:
 
 
 def _infer(graph: NetworkGraph) -> tuple[Node, ...]:
-    if not _are_whole(graph.input, 3) or not _are_whole((graph.border,), 1):
+    if not _are_whole(graph.input, 3) or not _are_whole((graph.border, graph.input_exponent), 2):
         raise NetworkError(
-            f"{graph.name}: input {graph.input!r} and border {graph.border!r} must be (channels, height, width) and an "
-            "int, all whole numbers"
+            f"{graph.name}: input {graph.input!r}, border {graph.border!r} and input_exponent "
+            f"{graph.input_exponent!r} must be (channels, height, width) and two ints, all whole numbers"
+        )
+    if not 0 <= graph.input_exponent <= C.MAX_EXPONENT:
+        raise LimitError(
+            f"{graph.name}: input_exponent is {graph.input_exponent}; allowed: 0 to {C.MAX_EXPONENT}, and "
+            f"{C.INPUT_EXPONENT} for images"
         )
     channels, height, width = graph.input
     if min(graph.input) < 1 or graph.border < 0:
@@ -271,7 +284,8 @@ class _Walk:
                 raise NetworkError(f"{at}: the {part} holds another Residual; put one after the other instead")
             if (layers or part == "body") and not isinstance((None, *layers)[-1], L1BN):
                 raise NetworkError(f"{at}: the {part} must end in L1BN; a ReLU goes behind the Residual")
-        if not any(isinstance(node.layer, (Conv2d, Linear)) for node in self.nodes):
+        first = not any(isinstance(node.layer, (Conv2d, Linear)) for node in self.nodes)
+        if first and shape[0] <= C.MAX_PIXEL_CHANNELS:  # its branches would want a pixel map and a feature map
             raise NetworkError(f"{at}: a Residual cannot come first; put a convolution before it")
         body, output = self.chain(f"{at}, body", layer.body, source, shape)
         shortcut, other = self.chain(f"{at}, shortcut", layer.shortcut, source, shape)

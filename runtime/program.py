@@ -52,13 +52,14 @@ class ArenaBase:
 class Program:
     """What a device runs: commands (dtype `contract.COMMAND`), and names to speak of them."""
 
-    kind: str  # "train" or "infer"
+    kind: str  # "train", "infer", "features" or "views"
     batch: int
     commands: NDArray[Any]
     layers: tuple[str, ...]  # by the commands' `layer`
     slot: SlotLayout
     tensors: dict[str, Placement]  # workspace tensors; offsets count from the end of the exponent words
     workspace_bytes: int
+    result: int | None = None  # arena offset of the feature map that the host reads afterwards
 
     def locate(self, report: np.void) -> str:
         """Return in words which command a report speaks of."""

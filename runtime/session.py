@@ -17,22 +17,18 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.runtime.compiler import compile_inference, compile_training, compile_views, largest_batch
-from strop.runtime.contract import COMMAND, REPORT, SLOT, C, Registers
+from strop.runtime.arena_plan import QUEUES, ArenaPlan
+from strop.runtime.compiler import compile_features, compile_inference, compile_training, compile_views
+from strop.runtime.contract import SLOT, C, Registers
+from strop.runtime.cut import cut
 from strop.runtime.device import Device
-from strop.runtime.errors import DeviceError, DeviceTimeout, InputError, MemoryPlanError
+from strop.runtime.errors import DeviceError, DeviceTimeout, InputError
+from strop.runtime.feature_map import map_bytes, unpack_map
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
-from strop.runtime.planner import align
-from strop.runtime.program import LARGEST_ARENA, ArenaBase, Program
-from strop.runtime.state import StateLayout
+from strop.runtime.program import Program
 
 _TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a device at a time, whoever asks
-QUEUES = 2
-MAX_QUEUE = 16  # mini-batches in one start: how far the host's results may lag behind the device
-QUEUE_BYTES = 1 << 18  # a queue of small mini-batches is longer: what a start costs is shared by more,
-QUEUE_WORK = 1 << 25  # as long as it is soon done: multiply-adds of the forward pass
-LEAST_INFERENCE_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -68,71 +64,6 @@ class StepResult:
         )
 
 
-@dataclass(frozen=True)
-class MemoryReport:
-    """Peak memory of the device, bytes, by part."""
-
-    state: int
-    programs: int
-    slots: int
-    workspace: int
-
-    @property
-    def peak(self) -> int:
-        """Bytes of the whole arena."""
-        return self.state + self.programs + self.slots + self.workspace
-
-    def __str__(self) -> str:
-        parts = f"state {self.state:,}, programs {self.programs:,}, mini-batch slots {self.slots:,}"
-        return f"{self.peak:,} bytes ({parts}, workspace {self.workspace:,})"
-
-
-def plan_memory(graph: NetworkGraph, batch: int, hyper: Hyperparameters | None = None) -> MemoryReport:
-    """Return what training `graph` with mini-batches of `batch` takes, without taking it."""
-    return _Plan(graph, batch, hyper or Hyperparameters(), frozenset()).report
-
-
-class _Plan:
-    """The arena's regions, from the programs that will use them."""
-
-    def __init__(self, graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen: frozenset[str]) -> None:
-        self.layout = StateLayout(graph)
-        self.inference_batch = max(batch, min(LEAST_INFERENCE_BATCH, largest_batch(graph)))
-        origin = ArenaBase(0, 0, 0, 0)
-        while True:
-            trial = [
-                compile_training(graph, self.layout, batch, origin, hyper, frozen),
-                compile_views(graph, self.layout, origin, hyper),
-                compile_inference(graph, self.layout, self.inference_batch, origin),
-            ]
-            if self.inference_batch <= batch or trial[2].workspace_bytes <= trial[0].workspace_bytes:
-                break
-            self.inference_batch //= 2  # inference must not be what decides the peak
-        # A smaller mini-batch takes the places of the full one: planned afresh it could need more room, not less.
-        self.placed = {program.kind: program.tensors for program in trial}
-        commands = max(len(program.commands) for program in trial)
-        self.slot_bytes = trial[0].slot.nbytes
-        work = batch * sum(int(np.prod(n.weight_shape)) * n.output[1] * n.output[2] for n in graph.weighted)
-        self.queue = max(1, min(MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes, QUEUE_WORK // work))
-        slots = max(QUEUES * self.queue * self.slot_bytes, trial[2].slot.nbytes)  # inference takes them all for one
-        workspace = max(program.workspace_bytes for program in trial)
-        programs = align(commands * COMMAND.itemsize) + align(REPORT.itemsize)
-        at_slots = self.layout.nbytes + programs
-        at_workspace = at_slots + slots
-        self.base = ArenaBase(
-            commands=self.layout.nbytes,
-            report=self.layout.nbytes + align(commands * COMMAND.itemsize),
-            slots=at_slots,
-            workspace=at_workspace,
-        )
-        self.report = MemoryReport(self.layout.nbytes, programs, slots, workspace)
-        if self.report.peak > LARGEST_ARENA:
-            raise MemoryPlanError(
-                f"{graph.name} with mini-batches of {batch} needs {self.report}; an arena has at most "
-                f"{LARGEST_ARENA:,}: take a smaller mini-batch"
-            )
-
-
 @dataclass
 class _Queue:
     """Mini-batches written to slots from `first` on, for one start; then `held`, of another size, or the end."""
@@ -162,11 +93,11 @@ class Session:
     ) -> None:
         self.graph, self.device, self.batch = graph, device, batch
         self.hyper, self.frozen = hyper or Hyperparameters(), frozen
-        plan = _Plan(graph, batch, self.hyper, frozen)
+        plan = ArenaPlan(graph, batch, self.hyper, frozen)
         self._layout, self._base, self._slot_bytes, self._queue = plan.layout, plan.base, plan.slot_bytes, plan.queue
         self._inference_batch, self._placed = plan.inference_batch, plan.placed
         self.memory = plan.report
-        self._programs: dict[tuple[str, int], Program] = {}
+        self._programs: dict[tuple[str, int, str], Program] = {}
         self._loaded: Program | None = None
         self._training = False
         self._turn = _TURNS.setdefault(device, Lock())
@@ -275,14 +206,35 @@ class Session:
             rows = raw.view(np.int32).reshape(self.graph.classes, -1)[:, : slot.batch]
             yield rows.T * 2.0**-exponent, result
 
+    def features(self, images: NDArray[np.uint8], after: str) -> NDArray[np.int8]:
+        """Return what layer `after` gives for images uint8 [n, C, H, W]: int8 [n, C', H', W']. Changes no state.
+
+        `after` is one of `cut_points(graph)`; the exponent of its map is that of the cut's rear.
+        """
+        self._refuse_while_training("features")
+        self._check(images, np.zeros(len(images), np.int32), 0, len(images))
+        shape = cut(self.graph, after).rear.input
+        parts = [np.zeros((0, *shape), np.int8)]
+        for start in range(0, len(images), self._inference_batch):
+            part = images[start : start + self._inference_batch]
+            program = self._program("features", len(part), after)
+            self._fill(program, 0, part, np.zeros(len(part), np.int32), (0, 0))
+            assert program.result is not None
+            with self._turn:
+                self._check_arena()
+                self._run_in_turn(program, 0, 1)
+                words = self.device.read(program.result, map_bytes(len(part), shape))
+            parts.append(unpack_map(words, len(part), shape))
+        return np.concatenate(parts)
+
     # -- the device -----------------------------------------------------------------------------------------------
     def close(self) -> None:
         """Close the device, after the step under way if there is one."""
         with self._turn:
             self.device.close()
 
-    def _program(self, kind: str, batch: int) -> Program:
-        key = (kind, batch)
+    def _program(self, kind: str, batch: int, after: str = "") -> Program:
+        key = (kind, batch, after)
         if key not in self._programs:
             if kind == "train":
                 program = compile_training(
@@ -290,6 +242,9 @@ class Session:
                 )
             elif kind == "infer":
                 program = compile_inference(self.graph, self._layout, batch, self._base, self._placed[kind])
+            elif kind == "features":
+                placed = self._placed["infer"]
+                program = compile_features(self.graph, self._layout, batch, self._base, after, placed)
             else:
                 program = compile_views(self.graph, self._layout, self._base, self.hyper)
             self._programs[key] = program
@@ -320,9 +275,10 @@ class Session:
     def _run(self, program: Program, first: int, steps: int) -> list[StepResult]:
         with self._turn:
             self._check_arena()
-            return self._run_in_turn(program, first, steps)
+            self._run_in_turn(program, first, steps)
+            return [self._result(index) for index in range(first, first + steps)]
 
-    def _run_in_turn(self, program: Program, first: int, steps: int) -> list[StepResult]:
+    def _run_in_turn(self, program: Program, first: int, steps: int) -> None:
         if self._loaded is not program:
             self.device.write(self._base.commands, program.commands)
             self._loaded = program
@@ -343,7 +299,6 @@ class Session:
                 raise
             raise DeviceTimeout(f"{program.locate(error.report)}: {error}", error.report) from error
         program.raise_for(report)
-        return [self._result(index) for index in range(first, first + steps)]
 
     def _result(self, index: int) -> StepResult:
         head = self.device.read(self._base.slots + index * self._slot_bytes, SLOT.itemsize).view(SLOT)[0]

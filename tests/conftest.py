@@ -81,4 +81,4 @@ def emulators() -> Iterator[list[EmulatorDevice]]:
 @pytest.fixture
 def one_step_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Queues of one mini-batch, as networks have whose steps take long: for tests that count single steps."""
-    monkeypatch.setattr("strop.runtime.session.MAX_QUEUE", 1)
+    monkeypatch.setattr("strop.runtime.arena_plan.MAX_QUEUE", 1)

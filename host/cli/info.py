@@ -12,9 +12,9 @@ from strop.host.cli.arguments import Commands, add_command
 from strop.host.cli.exit_codes import OK
 from strop.host.cli.output import Output
 from strop.host.cli.subject import add_subject, read_subject
+from strop.runtime.arena_plan import MemoryReport, plan_memory
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.planner import align
-from strop.runtime.session import MemoryReport, plan_memory
 from strop.runtime.state import StateLayout
 
 TRAINED = (".weight", ".bias", ".gamma", ".beta")

@@ -138,7 +138,7 @@ def input_conversion(arena: Arena, c: Command, slot: int) -> None:
         arena.write_pixels(_target(c, slot), c.target_plane, padded)
     else:
         _write_target(arena, c, slot, bordered)
-    _write_target_exponent(arena, c, slot, [C.INPUT_EXPONENT])
+    _write_target_exponent(arena, c, slot, [c.exponent])
 
 
 def flatten(arena: Arena, c: Command, slot: int) -> None:

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 
 from strop.host import read_checkpoint, state_digest
 from strop.host.data import Dataset
-from strop.runtime.session import plan_memory
+from strop.runtime.arena_plan import plan_memory
 from strop.service.dependencies import Service, ServiceHere
 from strop.service.ids import PATTERN
 from strop.service.job_specs import plan_job, resolve

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from strop.host.models import MODELS, initial_state
 from strop.runtime import Minibatch, NetworkGraph, Session, open_device
+from strop.runtime.arena_plan import plan_memory
 from strop.runtime.graph import L1BN, Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from strop.runtime.session import plan_memory
 
 CASES = [("lenet5", 128), ("lenet5", 16), ("vgg-small", 64), ("resnet8", 64)]
 STEPS = 6

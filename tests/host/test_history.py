@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from strop.host.history import History
-from strop.runtime.session import MemoryReport
+from strop.runtime.arena_plan import MemoryReport
 from tiny_models import HISTORY
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from strop.host.data import Dataset
 from strop.host.history import EpochRecord, History, StepRecord
 from strop.host.model import Model
+from strop.runtime.arena_plan import MemoryReport
 from strop.runtime.graph import L1BN, Conv2d, Flatten, Layer, Linear, MaxPool2d, NetworkGraph, ReLU
-from strop.runtime.session import MemoryReport, StepResult
+from strop.runtime.session import StepResult
 
 CLASSES = ("left", "right", "both")
 HISTORY = History(

@@ -9,11 +9,11 @@ import pytest
 
 from networks import es_fl
 from strop.host.models import MODELS, build_model, vgg_small
+from strop.runtime.arena_plan import plan_memory
 from strop.runtime.errors import DeviceUnavailable, InputError, LimitError
 from strop.runtime.estimate import Estimate, LayerCost, boards, estimate, step_seconds
 from strop.runtime.graph import Conv2d, NetworkGraph, Node
 from strop.runtime.hyperparameters import Hyperparameters
-from strop.runtime.session import plan_memory
 
 CONVOLUTIONS = ("forward", "input gradient", "weight gradient")
 BOARDS = ("pynq-z2", "ultra96-v2", "kv260", "zcu104")

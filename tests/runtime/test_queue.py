@@ -11,9 +11,10 @@ from session_use import BATCH, Recorder, opened, steps_seen
 from small_networks import SMALL, assert_same_state, first_state, minibatches
 from strop.host.models import lenet5, vgg_small
 from strop.runtime import session as session_module
+from strop.runtime.arena_plan import plan_memory
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError
-from strop.runtime.session import Minibatch, Session, plan_memory
+from strop.runtime.session import Minibatch, Session
 
 
 def mixed_sizes() -> list[Minibatch]:

@@ -9,6 +9,7 @@ import pytest
 
 from session_use import BATCH, Recorder, opened, steps_seen, train
 from small_networks import FLATTENED, MIXED, SMALL, assert_same_state, digest, first_state, minibatches, samples
+from strop.runtime.arena_plan import MemoryReport, plan_memory
 from strop.runtime.device import Device
 from strop.runtime.emulator import EmulatorDevice
 from strop.runtime.errors import (
@@ -16,7 +17,7 @@ from strop.runtime.errors import (
     ProgramError,
 )
 from strop.runtime.graph import L1BN, Conv2d, GlobalAveragePool, Linear, NetworkGraph, ReLU
-from strop.runtime.session import MemoryReport, Minibatch, Session, StepResult, plan_memory
+from strop.runtime.session import Minibatch, Session, StepResult
 
 IMAGES, LABELS = samples(SMALL, BATCH)
 

@@ -9,6 +9,7 @@ import pytest
 
 from session_use import BATCH, Recorder, opened, steps_seen, train
 from small_networks import SMALL, digest, first_state, minibatches, samples
+from strop.runtime.arena_plan import plan_memory
 from strop.runtime.contract import COMMAND, C
 from strop.runtime.device import Device
 from strop.runtime.emulator import EmulatorDevice
@@ -22,7 +23,7 @@ from strop.runtime.errors import (
     ProgramError,
 )
 from strop.runtime.graph import L1BN, Conv2d, GlobalAveragePool, Linear, NetworkGraph, ReLU
-from strop.runtime.session import Minibatch, Session, plan_memory
+from strop.runtime.session import Minibatch, Session
 
 IMAGES, LABELS = samples(SMALL, BATCH)
 BAD = {

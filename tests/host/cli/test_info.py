@@ -6,7 +6,7 @@ import pytest
 
 from strop.host import Model
 from strop.host.models import MODELS, build_model
-from strop.runtime.session import plan_memory
+from strop.runtime.arena_plan import plan_memory
 from strop.runtime.state import StateLayout
 
 
