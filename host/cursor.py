@@ -18,15 +18,20 @@ DEFAULT_BATCH = 128
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a session is made for; `partial_fit` goes on with those of the last fit."""
+    """What a session is made for; `partial_fit` goes on with those of the last fit.
+
+    With `after`, only what is behind that layer is trained, on feature maps that the front gave (runtime/cut.py).
+    """
 
     batch: int = DEFAULT_BATCH
     hyper: Hyperparameters = field(default_factory=Hyperparameters)
     frozen: frozenset[str] = frozenset()
+    after: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a manifest."""
-        return {"batch": self.batch, **asdict(self.hyper), "frozen": sorted(self.frozen)}
+        data = {"batch": self.batch, **asdict(self.hyper), "frozen": sorted(self.frozen)}
+        return data if self.after is None else {**data, "after": self.after}
 
     def described(self) -> dict[str, Any]:
         """Return, for people, `to_dict` with what fixed point makes of the momentum beside what was asked for."""
@@ -44,7 +49,9 @@ class TrainingSettings:
         hyper = Hyperparameters(
             float(data["momentum"]), float(data["weight_decay"]), per_channel_weights=bool(data["per_channel_weights"])
         )
-        return TrainingSettings(int(data["batch"]), hyper, frozenset(map(str, data["frozen"])))
+        after = data.get("after")
+        frozen = frozenset(map(str, data["frozen"]))
+        return TrainingSettings(int(data["batch"]), hyper, frozen, None if after is None else str(after))
 
 
 @dataclass(frozen=True)

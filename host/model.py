@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,13 +17,14 @@ from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.fit import FitRun, OnEpoch, OnStep
 from strop.host.history import History
-from strop.host.models import MODELS, build_model, initial_state
+from strop.host.models import initial_state, network_for
 from strop.host.plan_fit import Auto, FitRequest, plan_fit
 from strop.host.residence import Residence
 from strop.host.samples import check_samples, numbered
 from strop.host.schedules import Schedule
 from strop.runtime.arena_plan import MemoryReport, plan_memory
 from strop.runtime.contract import SITE
+from strop.runtime.cut import cut
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
@@ -85,18 +85,7 @@ class Model:
         `classes` (their names, or how many); or a `NetworkGraph`, where both may be left out.
         """
         seed = whole("seed", seed, 0)
-        named = None if classes is None else class_count(classes)
-        if isinstance(network, str):
-            if input is None or named is None:
-                raise InputError(f"Model.create({network!r}) needs input=(channels, height, width) and classes=")
-            network = build_model(network, input, named)
-        if not isinstance(network, NetworkGraph):
-            raise InputError(f"network is {network!r}; pass a NetworkGraph or one of {', '.join(MODELS)}")
-        if input not in (None, network.input) or named not in (None, network.classes):
-            raise InputError(
-                f"{network.name} takes images of {network.input} and has {network.classes} classes; input={input} and "
-                f"classes={classes!r} differ from that: leave them out"
-            )
+        network = network_for(network, input, None if classes is None else class_count(classes))
         names = tuple(classes) if isinstance(classes, (tuple, list)) else None
         return cls(network, initial_state(network, seed), classes=names, device=device, threads=threads)
 
@@ -259,9 +248,8 @@ class Model:
         self._check(samples, "partial_fit's samples")
         if len(samples) < 2:
             raise InputError("partial_fit was given 1 sample; batch normalization needs at least 2")
-        settings = replace(
-            self._settings, batch=max(4, self._settings.batch)
-        )  # so that no part of a split has 1 sample
+        # so that no part of a split has 1 sample; of a loop of one's own only the network's settings hold on
+        settings = TrainingSettings(max(4, self._settings.batch), self._settings.hyper, self._settings.frozen)
         rate = real("learning_rate", learning_rate)
         parts = -(-len(samples) // settings.batch)
         edges = [len(samples) * part // parts for part in range(parts + 1)]
@@ -269,18 +257,33 @@ class Model:
             Minibatch(samples.images[a:b], samples.labels[a:b], rate) for a, b in zip(edges, edges[1:], strict=False)
         )
         with self._residence.turn("partial_fit"):
-            self._check_frozen(settings.frozen)
-            session = self._residence.session(settings)
-            self._residence.state()  # to fall back to
-            self._residence.will_change()
-            try:
-                total = sum(session.train(minibatches), StepResult(0, 0, 0))
-            except BaseException:
-                self._residence.go_back()
-                raise
-            self._steps += parts
-            self._cursor = None
-            return total
+            return sum(self._train(settings, minibatches, None), StepResult(0, 0, 0))
+
+    def train_on(
+        self,
+        minibatches: Iterable[Minibatch],
+        settings: TrainingSettings,
+        *,
+        prepare: Callable[[Session], None] | None = None,
+    ) -> list[StepResult]:
+        """Train on mini-batches as they come, for loops of one's own; return each step's result.
+
+        They are taken while the device trains on those before (`Session.train`), after `prepare` was called with the
+        session. With `settings.after` they hold feature maps that `features` gave, as bytes value + 128. Whatever is
+        raised on the way, the model is as before the call. An interrupted fit cannot be resumed afterwards.
+        """
+        with self._residence.turn("train_on"):
+            return self._train(settings, minibatches, prepare)
+
+    def load_state(self, state: dict[str, NDArray[Any]], *, steps: int) -> None:
+        """Go on from `state`, a state of this network after `steps` training steps; copied.
+
+        Raises `CheckpointMismatch`, and changes nothing then. An interrupted fit cannot be resumed afterwards.
+        """
+        StateLayout(self._graph).check(state)
+        with self._residence.turn("load_state"):
+            self._residence.replace({name: array.copy() for name, array in state.items()})
+            self._steps, self._cursor = whole("steps", steps, 0), None
 
     # -- inference ------------------------------------------------------------------------------------------------
     def evaluate(self, dataset: Dataset) -> Evaluation:
@@ -295,6 +298,14 @@ class Model:
         with self._residence.turn("predict"):
             logits = self._for_inference().logits(pixels(images))
         return Prediction.of(logits)
+
+    def features(self, images: NDArray[np.uint8], after: str) -> NDArray[np.int8]:
+        """Return the feature maps int8 [n, C', H', W'] that layer `after` gives for images uint8 [n, C, H, W].
+
+        after: one of `strop.runtime.cut_points(model.graph)`. Changes nothing. Raises as `evaluate`.
+        """
+        with self._residence.turn("features"):
+            return self._for_inference().features(pixels(images), after)
 
     # -- the device -----------------------------------------------------------------------------------------------
     def close(self) -> None:
@@ -312,6 +323,20 @@ class Model:
         self.close()
 
     # -- inside ---------------------------------------------------------------------------------------------------
+    def _train(
+        self,
+        settings: TrainingSettings,
+        minibatches: Iterable[Minibatch],
+        prepare: Callable[[Session], None] | None,
+    ) -> list[StepResult]:
+        """Train on a stream that is no fit; all or nothing."""
+        frozen = settings.frozen if settings.after is None else cut(self._graph, settings.after).frozen
+        self._check_frozen(frozen)
+        results = self._residence.train(settings, minibatches, prepare)
+        self._steps += len(results)
+        self._cursor = None
+        return results
+
     def _plan(self, request: FitRequest, dataset: Dataset) -> FitCursor:
         """Return the fit that `request` describes; a mini-batch "auto" becomes one that fits the device's memory."""
         largest = DEFAULT_BATCH

@@ -77,6 +77,25 @@ def build_model(name: str, input: tuple[int, int, int], classes: int) -> Network
     return MODELS[name](input=input, classes=classes)
 
 
+def network_for(network: str | NetworkGraph, input: tuple[int, int, int] | None, classes: int | None) -> NetworkGraph:
+    """Return the network that `Model.create` was asked for: one of the zoo for its input and classes, or a given graph.
+
+    Raises `InputError` where something lacks, or does not belong to the graph.
+    """
+    if isinstance(network, str):
+        if input is None or classes is None:
+            raise InputError(f"Model.create({network!r}) needs input=(channels, height, width) and classes=")
+        network = build_model(network, input, classes)
+    if not isinstance(network, NetworkGraph):
+        raise InputError(f"network is {network!r}; pass a NetworkGraph or one of {', '.join(MODELS)}")
+    if input not in (None, network.input) or classes not in (None, network.classes):
+        raise InputError(
+            f"{network.name} takes images of {network.input} and has {network.classes} classes; input={input} and "
+            f"classes={classes!r} differ from that: leave them out"
+        )
+    return network
+
+
 def to_fixed(values: NDArray[Any], fraction_bits: int) -> NDArray[np.int32]:
     """Return real values as int32 with LSB 2^-fraction_bits, rounded to nearest even, saturated."""
     limit = 2.0**31 - 1

@@ -7,7 +7,7 @@ state of who is there fetched. What the models do at the same time, from two thr
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.host.cursor import TrainingSettings
+from strop.runtime.cut import Cut, cut
 from strop.runtime.device import Device
 from strop.runtime.errors import DeviceBusy, DeviceError, MemoryPlanError
 from strop.runtime.graph import NetworkGraph
-from strop.runtime.session import Session
+from strop.runtime.session import Minibatch, Session, StepResult
 
 MOMENTUM = ".momentum"  # how the names of such arrays end (runtime/state.py)
 
@@ -40,12 +41,16 @@ _SEATS_LOCK = threading.Lock()
 
 
 class Residence:
-    """One network's state. The host's copy is the last that is known to be good; after a failure it is gone back to."""
+    """One network's state. The host's copy is the last that is known to be good; after a failure it is gone back to.
+
+    The host's copy is of the whole network. Under a session for what is behind a cut, the device has only that part.
+    """
 
     def __init__(self, graph: NetworkGraph, state: State, device: Device) -> None:
         self.graph, self.device = graph, device
         self._host = {name: np.array(array) for name, array in state.items()}
         self._session: Session | None = None
+        self._cut: Cut | None = None  # of the session
         self._settings = TrainingSettings()
         self._closed = False
         self._ahead = False  # whether the device's copy is newer than the host's
@@ -84,17 +89,17 @@ class Residence:
         if self._session is None or self._settings != settings:
             self._leave()
             self._evict_other()
-            session = Session(
-                self.graph, self.device, batch=settings.batch, hyper=settings.hyper, frozen=settings.frozen
-            )
-            session.load_state(self._host)
-            self._session, self._settings = session, settings
+            found = None if settings.after is None else cut(self.graph, settings.after)
+            graph = self.graph if found is None else found.rear
+            session = Session(graph, self.device, batch=settings.batch, hyper=settings.hyper, frozen=settings.frozen)
+            session.load_state(self._host if found is None else found.rear_state(self._host))
+            self._session, self._cut, self._settings = session, found, settings
             self._seat.taken_by = ref(self)
         return self._session
 
     def any_session(self, settings: TrainingSettings) -> Session:
         """Return the session at hand, else one for `settings`, the mini-batch halved until it fits: for inference."""
-        if self._session is not None:
+        if self._session is not None and self._cut is None:
             return self._session
         batch = settings.batch
         while True:
@@ -113,6 +118,31 @@ class Residence:
             self.will_change()
             session.load_state({**state, **momenta})
 
+    def train(
+        self,
+        settings: TrainingSettings,
+        minibatches: Iterable[Minibatch],
+        prepare: Callable[[Session], None] | None = None,
+    ) -> list[StepResult]:
+        """Train on all `minibatches` under `settings`, after `prepare` with the session; return each step's result.
+
+        All or nothing: whatever is raised on the way, the state is as before.
+        """
+        session = self.session(settings)
+        self.state()  # to fall back to
+        self.will_change()
+        try:
+            if prepare is not None:
+                prepare(session)
+            return list(session.train(minibatches))
+        except BaseException:
+            self.go_back()
+            raise
+
+    def replace(self, state: State) -> None:
+        """Have `state` instead, of the same network; the arrays become the residence's own."""
+        self._host, self._session, self._ahead = state, None, False
+
     def will_change(self) -> None:
         """Say that the device's copy is about to become newer than the host's, which `go_back` falls back to."""
         self._ahead = True
@@ -120,7 +150,8 @@ class Residence:
     def state(self) -> State:
         """Return the state as it is now; the arrays are the residence's own: copy before writing."""
         if self._ahead and self._session is not None:
-            self._host = self._session.state()
+            state = self._session.state()
+            self._host = state if self._cut is None else self._cut.joined(self._host, state)
             self._ahead = False
         return self._host
 
