@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from strop.host.answers import Evaluation, Prediction
 from strop.host.checked import class_count, data_set, device_of, file_path, layer_names, pixels, real, whole
-from strop.host.checkpoint import Checkpoint, check_destination, read_checkpoint, state_digest, write_checkpoint
+from strop.host.checkpoint import (
+    Checkpoint,
+    LearnerRecord,
+    check_destination,
+    read_checkpoint,
+    state_digest,
+    write_checkpoint,
+)
 from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.fit import FitRun, OnEpoch, OnStep
@@ -102,18 +110,22 @@ class Model:
 
         Raises `CheckpointError` (no checkpoint), `CheckpointCorrupt` (damaged; names the tensor), `CheckpointMismatch`.
         """
-        found = read_checkpoint(file_path(path), graph)
+        return cls.of_checkpoint(read_checkpoint(file_path(path), graph), device=device, threads=threads)
+
+    @classmethod
+    def of_checkpoint(cls, found: Checkpoint, *, device: str | Device = "auto", threads: int | None = None) -> Model:
+        """Return the model of a checkpoint that was read."""
         model = cls(found.graph, found.state, classes=found.classes, device=device, threads=threads, steps=found.steps)
         model._settings, model._cursor, model._history = found.settings, found.cursor, found.history
         return model
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, learner: LearnerRecord | None = None) -> Path:
         """Write a checkpoint in one step: the file at `path` is the old one or the new one. Return its path.
 
-        Raises `CheckpointError` where that is not possible; a file that was there is intact then.
+        learner: what a learner needs beside (`Learner.save`). Raises `CheckpointError` where that is not possible; a file that was there is intact then.
         """
         with self._residence.turn("save"):
-            return write_checkpoint(file_path(path), self._checkpoint())
+            return write_checkpoint(file_path(path), replace(self._checkpoint(), learner=learner))
 
     # -- what it is -----------------------------------------------------------------------------------------------
     @property
@@ -257,7 +269,7 @@ class Model:
             Minibatch(samples.images[a:b], samples.labels[a:b], rate) for a, b in zip(edges, edges[1:], strict=False)
         )
         with self._residence.turn("partial_fit"):
-            return sum(self._train(settings, minibatches, None), StepResult(0, 0, 0))
+            return sum(self._train(settings, minibatches), StepResult(0, 0, 0))
 
     def train_on(
         self,
@@ -265,15 +277,16 @@ class Model:
         settings: TrainingSettings,
         *,
         prepare: Callable[[Session], None] | None = None,
+        on_result: Callable[[StepResult], None] | None = None,
     ) -> list[StepResult]:
         """Train on mini-batches as they come, for loops of one's own; return each step's result.
 
         They are taken while the device trains on those before (`Session.train`), after `prepare` was called with the
-        session. With `settings.after` they hold feature maps that `features` gave, as bytes value + 128. Whatever is
+        session; on_result is called with each step's result. With `settings.after` they hold feature maps that `features` gave, as bytes value + 128. Whatever is
         raised on the way, the model is as before the call. An interrupted fit cannot be resumed afterwards.
         """
         with self._residence.turn("train_on"):
-            return self._train(settings, minibatches, prepare)
+            return self._train(settings, minibatches, prepare, on_result)
 
     def load_state(self, state: dict[str, NDArray[Any]], *, steps: int) -> None:
         """Go on from `state`, a state of this network after `steps` training steps; copied.
@@ -327,12 +340,13 @@ class Model:
         self,
         settings: TrainingSettings,
         minibatches: Iterable[Minibatch],
-        prepare: Callable[[Session], None] | None,
+        prepare: Callable[[Session], None] | None = None,
+        on_result: Callable[[StepResult], None] | None = None,
     ) -> list[StepResult]:
         """Train on a stream that is no fit; all or nothing."""
         frozen = settings.frozen if settings.after is None else cut(self._graph, settings.after).frozen
         self._check_frozen(frozen)
-        results = self._residence.train(settings, minibatches, prepare)
+        results = self._residence.train(settings, minibatches, prepare, on_result)
         self._steps += len(results)
         self._cursor = None
         return results
