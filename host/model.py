@@ -122,7 +122,8 @@ class Model:
     def save(self, path: str | Path, *, learner: LearnerRecord | None = None) -> Path:
         """Write a checkpoint in one step: the file at `path` is the old one or the new one. Return its path.
 
-        learner: what a learner needs beside (`Learner.save`). Raises `CheckpointError` where that is not possible; a file that was there is intact then.
+        learner: what a learner needs beside (`Learner.save`). Raises `CheckpointError` where that is not possible; a
+        file that was there is intact then.
         """
         with self._residence.turn("save"):
             return write_checkpoint(file_path(path), replace(self._checkpoint(), learner=learner))
@@ -282,8 +283,9 @@ class Model:
         """Train on mini-batches as they come, for loops of one's own; return each step's result.
 
         They are taken while the device trains on those before (`Session.train`), after `prepare` was called with the
-        session; on_result is called with each step's result. With `settings.after` they hold feature maps that `features` gave, as bytes value + 128. Whatever is
-        raised on the way, the model is as before the call. An interrupted fit cannot be resumed afterwards.
+        session; on_result is called with each step's result. With `settings.after` they hold feature maps that
+        `features` gave, as bytes value + 128. Whatever is raised on the way, the model is as before the call. An
+        interrupted fit cannot be resumed afterwards.
         """
         with self._residence.turn("train_on"):
             return self._train(settings, minibatches, prepare, on_result)

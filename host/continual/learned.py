@@ -47,9 +47,7 @@ class LearnerSettings:
     @property
     def hyper(self) -> Hyperparameters:
         """What programs are compiled with."""
-        return Hyperparameters(
-            real("momentum", self.momentum), real("weight_decay", self.weight_decay), statistics=self.statistics
-        )
+        return Hyperparameters(real("momentum", self.momentum), real("weight_decay", self.weight_decay))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""

@@ -1,4 +1,4 @@
-"""A learner as a checkpoint holds it, beside the model: strategies with their memories, the cursor, the guard's watch."""
+"""A learner as a checkpoint holds it beside the model: strategies with their memories, cursor, the guard's watch."""
 
 from __future__ import annotations
 

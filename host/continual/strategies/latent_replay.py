@@ -32,7 +32,8 @@ CHUNK_SAMPLES = 4096  # so many feature maps are made at once
 def encoded(model: Model, images: NDArray[np.uint8], after: str) -> NDArray[np.uint8]:
     """Return the feature maps of `images` behind `after` as bytes, value + 128: uint8 [n, C', H', W']."""
     maps = model.features(images, after)
-    return maps.view(np.uint8) ^ np.uint8(MAP_OFFSET)
+    found: NDArray[np.uint8] = maps.view(np.uint8) ^ np.uint8(MAP_OFFSET)
+    return found
 
 
 def feature_layer(graph: NetworkGraph) -> str:
