@@ -23,18 +23,17 @@ from strop.host.checkpoint import (
 )
 from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
 from strop.host.data.dataset import Dataset
-from strop.host.fit import FitRun, OnEpoch, OnStep
+from strop.host.fit import OnEpoch, OnStep
 from strop.host.history import History
 from strop.host.models import initial_state, network_for
-from strop.host.plan_fit import Auto, FitRequest, plan_fit
+from strop.host.plan_fit import Auto, FitRequest
 from strop.host.residence import Residence
 from strop.host.samples import check_samples, numbered
 from strop.host.schedules import Schedule
+from strop.host.training import Training
 from strop.runtime.arena_plan import MemoryReport, plan_memory
-from strop.runtime.contract import SITE
-from strop.runtime.cut import cut
 from strop.runtime.device import Device
-from strop.runtime.errors import InputError, MemoryPlanError
+from strop.runtime.errors import InputError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.session import Minibatch, Session, StepResult
 from strop.runtime.state import StateLayout
@@ -71,10 +70,7 @@ class Model:
         self._owns_device = isinstance(device, str)
         self._device = device_of(device, threads)
         self._residence = Residence(graph, state, self._device)
-        self._settings = TrainingSettings()
-        self._steps = steps
-        self._cursor: FitCursor | None = None
-        self._history: History | None = None
+        self._training = Training(self._residence, steps)
 
     @classmethod
     def create(
@@ -116,7 +112,8 @@ class Model:
     def of_checkpoint(cls, found: Checkpoint, *, device: str | Device = "auto", threads: int | None = None) -> Model:
         """Return the model of a checkpoint that was read."""
         model = cls(found.graph, found.state, classes=found.classes, device=device, threads=threads, steps=found.steps)
-        model._settings, model._cursor, model._history = found.settings, found.cursor, found.history
+        training = model._training
+        training.settings, training.cursor, training.history = found.settings, found.cursor, found.history
         return model
 
     def save(self, path: str | Path, *, learner: LearnerRecord | None = None) -> Path:
@@ -147,24 +144,25 @@ class Model:
     @property
     def steps(self) -> int:
         """Training steps ever."""
-        return self._steps
+        return self._training.steps
 
     @property
     def history(self) -> History | None:
         """The record of the last fit, as far as it came; None before the first."""
-        return self._history
+        return self._training.history
 
     @property
     def cursor(self) -> FitCursor | None:
         """How far the last fit is, for `resume`; None before the first, and once `partial_fit` has trained past it."""
-        return self._cursor
+        return self._training.cursor
 
     @property
     def memory(self) -> MemoryReport:
         """Peak memory of the last fit; before the first, what training with the usual mini-batch would take."""
-        if self._history is not None:
-            return self._history.memory
-        return plan_memory(self._graph, self._settings.batch, self._settings.hyper)
+        training = self._training
+        if training.history is not None:
+            return training.history.memory
+        return plan_memory(self._graph, training.settings.batch, training.settings.hyper)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return a copy of the state, by name (runtime/state.py)."""
@@ -177,7 +175,7 @@ class Model:
             return state_digest(self._residence.state())
 
     def __repr__(self) -> str:
-        return f"Model({self._graph.name}, {len(self._classes)} classes, {self._steps} steps, on {self._device.name})"
+        return f"Model({self._graph.name}, {len(self._classes)} classes, {self.steps} steps, on {self._device.name})"
 
     # -- training -------------------------------------------------------------------------------------------------
     def fit(
@@ -223,7 +221,7 @@ class Model:
             epochs, steps, batch, learning_rate, schedule, momentum, weight_decay, names, seed, checkpoint_every
         )
         with self._residence.turn("fit"):
-            cursor = self._plan(request, dataset)
+            cursor = self._training.plan(request, dataset)
             return self._run(cursor, None, dataset, validation, checkpoint, on_step, on_epoch)
 
     def resume(
@@ -240,7 +238,7 @@ class Model:
         Return the history of the whole fit; one that is finished is returned as it is. Raises `InputError` if there is
         no fit to go on with, `CheckpointMismatch` for other data, and what `fit` raises.
         """
-        cursor = self._cursor
+        cursor = self.cursor
         if cursor is None:
             raise InputError(
                 "there is no fit to go on with: none was started, or partial_fit has trained past it; start a new "
@@ -249,7 +247,7 @@ class Model:
         checkpoint = self._check_fit(dataset, validation, checkpoint)
         cursor.dataset.check(dataset)
         with self._residence.turn("resume"):
-            return self._run(cursor, self._history, dataset, validation, checkpoint, on_step, on_epoch)
+            return self._run(cursor, self.history, dataset, validation, checkpoint, on_step, on_epoch)
 
     def partial_fit(self, images: NDArray[np.uint8], labels: ArrayLike, *, learning_rate: float = 0.01) -> StepResult:
         """Train once on images uint8 [n, C, H, W], n >= 2, with integer labels [n], as they come; return the result.
@@ -262,7 +260,8 @@ class Model:
         if len(samples) < 2:
             raise InputError("partial_fit was given 1 sample; batch normalization needs at least 2")
         # so that no part of a split has 1 sample; of a loop of one's own only the network's settings hold on
-        settings = TrainingSettings(max(4, self._settings.batch), self._settings.hyper, self._settings.frozen)
+        last = self._training.settings
+        settings = TrainingSettings(max(4, last.batch), last.hyper, last.frozen)
         rate = real("learning_rate", learning_rate)
         parts = -(-len(samples) // settings.batch)
         edges = [len(samples) * part // parts for part in range(parts + 1)]
@@ -270,7 +269,7 @@ class Model:
             Minibatch(samples.images[a:b], samples.labels[a:b], rate) for a, b in zip(edges, edges[1:], strict=False)
         )
         with self._residence.turn("partial_fit"):
-            return sum(self._train(settings, minibatches), StepResult(0, 0, 0))
+            return sum(self._training.train_on(settings, minibatches), StepResult(0, 0, 0))
 
     def train_on(
         self,
@@ -288,7 +287,7 @@ class Model:
         interrupted fit cannot be resumed afterwards.
         """
         with self._residence.turn("train_on"):
-            return self._train(settings, minibatches, prepare, on_result)
+            return self._training.train_on(settings, minibatches, prepare, on_result)
 
     def load_state(self, state: dict[str, NDArray[Any]], *, steps: int) -> None:
         """Go on from `state`, a state of this network after `steps` training steps; copied.
@@ -297,21 +296,20 @@ class Model:
         """
         StateLayout(self._graph).check(state)
         with self._residence.turn("load_state"):
-            self._residence.replace({name: array.copy() for name, array in state.items()})
-            self._steps, self._cursor = whole("steps", steps, 0), None
+            self._training.restart({name: array.copy() for name, array in state.items()}, whole("steps", steps, 0))
 
     # -- inference ------------------------------------------------------------------------------------------------
     def evaluate(self, dataset: Dataset) -> Evaluation:
         """Return loss and accuracy on `dataset`. Changes nothing. Raises `InputError`, also if never trained."""
         self._check(dataset, "the data set")
         with self._residence.turn("evaluate"):
-            result = self._for_inference().evaluate(dataset.images, dataset.labels)
+            result = self._training.for_inference().evaluate(dataset.images, dataset.labels)
         return Evaluation(result.loss, result.accuracy, result.samples)
 
     def predict(self, images: NDArray[np.uint8]) -> Prediction:
         """Return what the model makes of images uint8 [n, C, H, W]. Changes nothing. Raises as `evaluate`."""
         with self._residence.turn("predict"):
-            logits = self._for_inference().logits(pixels(images))
+            logits = self._training.for_inference().logits(pixels(images))
         return Prediction.of(logits)
 
     def features(self, images: NDArray[np.uint8], after: str) -> NDArray[np.int8]:
@@ -320,7 +318,7 @@ class Model:
         after: one of `strop.runtime.cut_points(model.graph)`. Changes nothing. Raises as `evaluate`.
         """
         with self._residence.turn("features"):
-            return self._for_inference().features(pixels(images), after)
+            return self._training.for_inference().features(pixels(images), after)
 
     # -- the device -----------------------------------------------------------------------------------------------
     def close(self) -> None:
@@ -338,35 +336,6 @@ class Model:
         self.close()
 
     # -- inside ---------------------------------------------------------------------------------------------------
-    def _train(
-        self,
-        settings: TrainingSettings,
-        minibatches: Iterable[Minibatch],
-        prepare: Callable[[Session], None] | None = None,
-        on_result: Callable[[StepResult], None] | None = None,
-    ) -> list[StepResult]:
-        """Train on a stream that is no fit; all or nothing."""
-        frozen = settings.frozen if settings.after is None else cut(self._graph, settings.after).frozen
-        self._check_frozen(frozen)
-        results = self._residence.train(settings, minibatches, prepare, on_result)
-        self._steps += len(results)
-        self._cursor = None
-        return results
-
-    def _plan(self, request: FitRequest, dataset: Dataset) -> FitCursor:
-        """Return the fit that `request` describes; a mini-batch "auto" becomes one that fits the device's memory."""
-        largest = DEFAULT_BATCH
-        while True:
-            cursor = plan_fit(request, dataset, self._settings.hyper, largest)
-            self._check_frozen(cursor.settings.frozen)
-            try:
-                self._residence.session(cursor.settings)
-                return cursor
-            except MemoryPlanError:
-                if request.batch != "auto" or cursor.settings.batch <= 2:
-                    raise
-                largest = cursor.settings.batch // 2
-
     def _run(
         self,
         cursor: FitCursor,
@@ -377,14 +346,7 @@ class Model:
         on_step: OnStep | None,
         on_epoch: OnEpoch | None,
     ) -> History:
-        """Run a stretch of a fit; whenever it commits, state, counts and history change together."""
-        self._residence.state()  # to fall back to
-        before = self._steps - cursor.done
-
-        def commit(reached: FitCursor, history: History) -> None:
-            self._residence.state()
-            self._steps, self._cursor, self._history = before + reached.done, reached, history
-            self._settings = reached.settings
+        """Run a stretch of a fit, which writes its checkpoints on the way."""
 
         def save() -> None:
             if checkpoint is not None:
@@ -392,44 +354,13 @@ class Model:
 
         if checkpoint is not None:
             check_destination(checkpoint)
-        try:
-            if cursor.done == 0:  # a new fit, or one that was interrupted before its first step
-                self._residence.forget_momenta(cursor.settings)
-            FitRun(
-                *(self._residence, cursor, dataset, validation, earlier),
-                on_step=on_step,
-                on_epoch=on_epoch,
-                commit=commit,
-                save=None if checkpoint is None else save,
-            ).run()
-        except BaseException:
-            self._residence.go_back()
-            raise
-        assert self._history is not None  # run() has committed
-        return self._history
+        saving = None if checkpoint is None else save
+        return self._training.run(cursor, earlier, dataset, validation, save=saving, on_step=on_step, on_epoch=on_epoch)
 
     def _checkpoint(self) -> Checkpoint:
+        t = self._training
         state = self._residence.state()
-        return Checkpoint(self._graph, state, self._classes, self._steps, self._settings, self._cursor, self._history)
-
-    def _for_inference(self) -> Session:
-        untrained = self._untrained()
-        if untrained:
-            raise InputError(f"{', '.join(untrained)} was never trained and has no shift to infer with: train it first")
-        return self._residence.any_session(self._settings)
-
-    def _check_frozen(self, frozen: frozenset[str]) -> None:
-        untrained = [name for name in self._untrained() if name in frozen]
-        if untrained:
-            raise InputError(
-                f"frozen: {', '.join(untrained)} was never trained; train the whole network before freezing it"
-            )
-
-    def _untrained(self) -> list[str]:
-        """The layers whose shift before L1BN no step has chosen yet."""
-        suffix = ".pre_norm_site"
-        state = self._residence.state()
-        return [n.removesuffix(suffix) for n, a in state.items() if n.endswith(suffix) and not a.view(SITE)[0]["set"]]
+        return Checkpoint(self._graph, state, self._classes, t.steps, t.settings, t.cursor, t.history)
 
     def _check(self, dataset: Dataset, what: str) -> None:
         check_samples(data_set(dataset, what), self._graph, self._classes, what)
