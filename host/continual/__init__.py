@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from strop.host.continual.avalanche import from_avalanche
 from strop.host.continual.benchmarks import BENCHMARKS, load_benchmark
 from strop.host.continual.experience import Benchmark, Experience
 from strop.host.continual.metrics import AccuracyMatrix, Summary, summarize
@@ -38,6 +39,7 @@ __all__ = [
     "ResultRow",
     "RunRecord",
     "Summary",
+    "from_avalanche",
     "load_benchmark",
     "markdown_table",
     "plot_curves",

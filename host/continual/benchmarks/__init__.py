@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from strop.host.continual.benchmarks.class_pairs import blurred, split, split_domain
-from strop.host.continual.benchmarks.domains import corrupted, rotated
+from strop.host.continual.benchmarks.domains import SAMPLES_PER_EXPERIENCE, corrupted, rotated
 from strop.host.continual.benchmarks.source import DEFAULT_SOURCE, ClassOrder, Source
 from strop.host.continual.experience import Benchmark
 from strop.runtime.errors import InputError
@@ -34,7 +34,7 @@ BENCHMARKS: Mapping[str, Callable[[Source, str], Benchmark]] = MappingProxyType(
         "corrupted-fashion-mnist": corrupted,
     }
 )
-WITHOUT_CLASS_ORDER = ("rotated-fashion-mnist", "corrupted-fashion-mnist")
+WITH_ALL_CLASSES = ("rotated-fashion-mnist", "corrupted-fashion-mnist")
 
 
 def load_benchmark(
@@ -59,7 +59,8 @@ def load_benchmark(
     """
     if not isinstance(name, str) or name not in BENCHMARKS:
         raise InputError(f"benchmark {name!r} is unknown; allowed are {', '.join(BENCHMARKS)}")
-    if class_order != "fixed" and name in WITHOUT_CLASS_ORDER:
+    if class_order != "fixed" and name in WITH_ALL_CLASSES:
         raise InputError(f"class_order is {class_order!r}; {name} has all classes in each experience: leave it out")
     loaded = Source.load(source, seed, per_experience, class_order)
-    return BENCHMARKS[name](loaded, name + loaded.variant)
+    default = SAMPLES_PER_EXPERIENCE if name in WITH_ALL_CLASSES else None
+    return BENCHMARKS[name](loaded, name + loaded.variant(default))

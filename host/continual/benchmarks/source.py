@@ -45,13 +45,15 @@ class Source:
         train, test = load_dataset(spec, "train"), load_dataset(spec, "test")
         return cls(spec, train, test, seed, per_experience, cast(ClassOrder, class_order))
 
-    @property
-    def variant(self) -> str:
-        """What differs from a benchmark's defaults, for its name: records of variants must not be taken for one."""
+    def variant(self, per_experience: int | None) -> str:
+        """Return what differs from a benchmark's defaults, for its name: records of variants must not be mixed up.
+
+        `per_experience` is the benchmark's default.
+        """
         differing = []
         if self.spec != DEFAULT_SOURCE:
             differing.append(Path(self.spec).name or self.spec)
-        if self.per_experience is not None:
+        if self.per_experience not in (None, per_experience):
             differing.append(f"{self.per_experience} per experience")
         if self.class_order != "fixed":
             differing.append(f"{self.class_order} classes")

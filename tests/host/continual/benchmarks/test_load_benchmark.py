@@ -11,6 +11,7 @@ import pytest
 
 from strop.host.continual.benchmarks import BENCHMARKS, load_benchmark
 from strop.host.continual.experience import Benchmark
+from strop.host.data import Dataset, load_fashion_mnist_subset
 from strop.runtime.errors import DataError, InputError
 
 SUBSET = "fashion-mnist-subset"
@@ -68,6 +69,19 @@ def test_seeds_and_names(name: str) -> None:
     second = load_benchmark(name, source=SUBSET, per_experience=30, seed=7)
     assert second.name == first.name and digest(second) != digest(first)
     assert [len(experience.train) for experience in second.experiences] == [30] * 5
+
+
+@pytest.mark.parametrize("per_experience", [None, 10_000])
+def test_defaults_in_words_are_the_defaults(per_experience: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects tables: who asks for 10,000 images, as is the default, has run the plain benchmark."""
+    subset = load_fashion_mnist_subset("train")
+    whole = Dataset(np.tile(subset.images, (25, 1, 1, 1)), np.tile(subset.labels, 25), subset.classes, "whole")
+    monkeypatch.setattr(
+        "strop.host.continual.benchmarks.source.load_dataset", lambda _, split: whole if split == "train" else subset
+    )
+    benchmark = load_benchmark("corrupted-fashion-mnist", per_experience=per_experience)
+    assert benchmark.name == "corrupted-fashion-mnist"
+    assert [len(experience.train) for experience in benchmark.experiences] == [10_000] * 5
 
 
 def test_unknown_names_are_told_with_those_that_are_known() -> None:
