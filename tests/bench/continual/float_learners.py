@@ -134,7 +134,7 @@ class EWC(Naive):
         total = [torch.zeros_like(parameter) for parameter in parameters]
         self.network.eval()
         for index in chosen:
-            logits = self.network(torch.from_numpy(images[index : index + 1]))
+            logits = self.network(torch.tensor(images[index : index + 1]))
             loss = functional.cross_entropy(logits, torch.tensor([int(labels[index])]))
             for part, gradient in zip(total, torch.autograd.grad(loss, parameters), strict=True):
                 part.addcmul_(gradient, gradient)
@@ -210,4 +210,4 @@ class GDumb(Naive):
 def in_parts(images: NDArray[np.uint8], size: int = 1000) -> Iterator[Tensor]:
     """Yield images [n, C, H, W] as tensors of at most `size` of them, in their order."""
     for start in range(0, len(images), size):
-        yield torch.from_numpy(images[start : start + size])
+        yield torch.tensor(images[start : start + size])

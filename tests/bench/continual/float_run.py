@@ -24,13 +24,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the float twin and the networks, one folder up
 
-from accuracy_matrix import average_accuracy, forgetting
 from experiences import Experience, load_experiences
 from float_features import SLDA, LatentReplay
 from float_learners import EWC, GDumb, LwF, Naive, Replay
 from float_network import Norm
 from networks import cl_cnn
 from protocols import PROTOCOLS, Protocol
+from strop.host.continual import AccuracyMatrix
 from strop.runtime.graph import NetworkGraph
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "continual-float.jsonl"
@@ -109,8 +109,8 @@ def run(
         "kept_bytes": learner.kept_bytes,
         "seed": seed,
         "matrix": matrix,
-        "average_accuracy": average_accuracy(matrix),
-        "forgetting": None if name == JOINT else forgetting(matrix),
+        "average_accuracy": float(np.mean(matrix[-1])),
+        "forgetting": None if name == JOINT else AccuracyMatrix(matrix).forgetting,
         "seconds": round(seconds, 2),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("torch")
 
 import float_run
-from experiences import Experience, split
-from strop.host import load_dataset
+from experiences import Experience, load_experiences
+from protocols import SPLIT
 
 
 class Memorizes:
@@ -32,8 +32,7 @@ class Memorizes:
 @pytest.fixture(scope="module")
 def parts():
     """The bundled subset in five pairs of classes, 64 images each to train on and to be tested on."""
-    experiences = split(load_dataset("fashion-mnist-subset", "train"), load_dataset("fashion-mnist-subset", "test"))
-    return [Experience(*(array[:64] for array in part)) for part in experiences]
+    return [Experience(*(array[:64] for array in part)) for part in load_experiences(SPLIT, 0, "fashion-mnist-subset")]
 
 
 def test_rows_are_moments_and_columns_experiences(parts) -> None:
