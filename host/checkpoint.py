@@ -21,6 +21,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from strop.host.atomic_file import why_not_writable, write_atomically
+from strop.host.classes import check_spare_rows
 from strop.host.cursor import FitCursor, TrainingSettings
 from strop.host.history import History
 from strop.host.version import strop_version
@@ -52,7 +53,10 @@ class LearnerRecord:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: all that training needs to go on with the same next bytes, on any device."""
+    """What a file holds: all that training needs to go on with the same next bytes, on any device.
+
+    classes may be fewer than the network's outputs: the last ones are spare then (host/classes.py).
+    """
 
     graph: NetworkGraph
     state: Arrays
@@ -311,7 +315,10 @@ def _assemble(
         rows = {n.removeprefix(HISTORY_PREFIX): a for n, a in arrays.items() if n.startswith(HISTORY_PREFIX)}
         history = History.from_parts(manifest["history"], rows)
     classes = tuple(map(str, manifest["classes"]))
-    if len(classes) != graph.classes or (cursor is not None and (history is None or len(history.steps) != cursor.done)):
+    check_spare_rows(graph, state, len(classes))
+    if not 1 <= len(classes) <= graph.classes or (
+        cursor is not None and (history is None or len(history.steps) != cursor.done)
+    ):
         raise ValueError(f"{len(classes)} classes, or a history that does not reach the fit's cursor")
     settings, steps = TrainingSettings.from_dict(manifest["settings"]), manifest["steps"]
     if type(steps) is not int or steps < (0 if cursor is None else cursor.done):

@@ -21,6 +21,7 @@ from strop.host.checkpoint import (
     state_digest,
     write_checkpoint,
 )
+from strop.host.classes import check_spare_rows, named_classes, new_class, numbered, with_named_row, with_spare_rows
 from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.fit import OnEpoch, OnStep
@@ -28,7 +29,7 @@ from strop.host.history import History
 from strop.host.models import initial_state, network_for
 from strop.host.plan_fit import Auto, FitRequest
 from strop.host.residence import Residence
-from strop.host.samples import check_samples, numbered
+from strop.host.samples import check_samples, known_labels
 from strop.host.schedules import Schedule
 from strop.host.training import Training
 from strop.runtime.arena_plan import MemoryReport, plan_memory
@@ -40,11 +41,12 @@ from strop.runtime.state import StateLayout
 
 
 class Model:
-    """A network with its state, on a device. Nothing but `fit`, `resume` and `partial_fit` changes it.
+    """A network with its state, on a device. Nothing but training, `load_state` and `add_class` changes it.
 
     graph: the network. state: its arrays by name (runtime/state.py); copied. classes: the names of the outputs; without
-    them "0", "1", ... device: a name for `open_device`, or an open device, which several models may share and which
-    stays the caller's to close. threads: of the emulator. steps: how many training steps made the state.
+    them "0", "1", ...; fewer than outputs leave the last ones spare (host/classes.py). device: a name for
+    `open_device`, or an open device, which several models may share and which stays the caller's to close. threads: of
+    the emulator. steps: how many training steps made the state.
 
     What is not acceptable raises `InputError` (a state of another network `CheckpointMismatch`) before anything
     changes. After a device's failure in the middle of a step the model is as it was before the call, or at the call's
@@ -64,9 +66,7 @@ class Model:
     ) -> None:
         StateLayout(graph).check(state)
         self._graph = graph
-        self._classes = numbered(graph.classes) if classes is None else tuple(classes)
-        if isinstance(classes, str) or not len(set(self._classes)) == len(self._classes) == graph.classes:
-            raise InputError(f"classes are {classes!r}; {graph.name} needs {graph.classes} different names")
+        self._classes = named_classes(graph, classes, state)
         self._owns_device = isinstance(device, str)
         self._device = device_of(device, threads)
         self._residence = Residence(graph, state, self._device)
@@ -79,6 +79,7 @@ class Model:
         *,
         input: tuple[int, int, int] | None = None,
         classes: tuple[str, ...] | int | None = None,
+        spare_classes: int = 0,
         seed: int = 0,
         device: str | Device = "auto",
         threads: int | None = None,
@@ -86,12 +87,14 @@ class Model:
         """Return a new model with the first weights that `seed` draws.
 
         network: a name of the zoo (`strop.host.models.MODELS`), which needs `input` = (channels, height, width) and
-        `classes` (their names, or how many); or a `NetworkGraph`, where both may be left out.
+        `classes` (their names, or how many); or a `NetworkGraph`, where both may be left out. spare_classes: more
+        outputs, for `add_class`; until then the model is to the byte the one that it is without them.
         """
         seed = whole("seed", seed, 0)
         network = network_for(network, input, None if classes is None else class_count(classes))
-        names = tuple(classes) if isinstance(classes, (tuple, list)) else None
-        return cls(network, initial_state(network, seed), classes=names, device=device, threads=threads)
+        names = tuple(classes) if isinstance(classes, (tuple, list)) else numbered(network.classes)
+        network, state = with_spare_rows(network, initial_state(network, seed), spare_classes)
+        return cls(network, state, classes=names, device=device, threads=threads)
 
     @classmethod
     def load(
@@ -133,8 +136,13 @@ class Model:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the outputs, by label."""
+        """The names of the outputs that have one, by label."""
         return self._classes
+
+    @property
+    def spare_classes(self) -> int:
+        """How many outputs are spare; `add_class` takes the first of them."""
+        return self._graph.classes - len(self._classes)
 
     @property
     def device(self) -> Device:
@@ -287,16 +295,46 @@ class Model:
         interrupted fit cannot be resumed afterwards.
         """
         with self._residence.turn("train_on"):
-            return self._training.train_on(settings, minibatches, prepare, on_result)
+            return self._training.train_on(settings, known_labels(minibatches, self._classes), prepare, on_result)
 
     def load_state(self, state: dict[str, NDArray[Any]], *, steps: int) -> None:
         """Go on from `state`, a state of this network after `steps` training steps; copied.
 
-        Raises `CheckpointMismatch`, and changes nothing then. An interrupted fit cannot be resumed afterwards.
+        Raises `CheckpointMismatch`, or `InputError` if an output without a name is not spare in it; the model is as it
+        was then. An interrupted fit cannot be resumed afterwards.
         """
         StateLayout(self._graph).check(state)
+        check_spare_rows(self._graph, state, len(self._classes))
         with self._residence.turn("load_state"):
             self._training.restart({name: array.copy() for name, array in state.items()}, whole("steps", steps, 0))
+
+    # -- classes --------------------------------------------------------------------------------------------------
+    def add_class(self, name: str) -> int:
+        """Give the first spare output to a new class `name`; return its label.
+
+        It begins with weights and momenta of 0 and the smallest bias of all classes, so it seldom wins before it is
+        trained: only where every other logit is below that bias. An interrupted fit cannot be resumed afterwards.
+        Raises `InputError`: no spare output (`with_spare_classes`), a name that there is, no string.
+        """
+        with self._residence.turn("add_class"):
+            label = len(self._classes)
+            classes = (*self._classes, new_class(name, self._classes, self._graph))
+            self._training.restart(with_named_row(self._graph, self._residence.state(), label), self.steps)
+            self._classes = classes
+        return label
+
+    def with_spare_classes(
+        self, spare_classes: int, *, device: str | Device = "auto", threads: int | None = None
+    ) -> Model:
+        """Return a new model that has that many more outputs, all spare, and else what this one has.
+
+        Its logits of the classes are the same bytes. It has no fit to resume and no history. device and threads as when
+        a model is made; `device=model.device` shares this one's. Raises `InputError`, `LimitError`.
+        """
+        graph, state = with_spare_rows(self._graph, self.state(), spare_classes)
+        model = Model(graph, state, classes=self._classes, device=device, threads=threads, steps=self.steps)
+        model._training.settings = self._training.settings
+        return model
 
     # -- inference ------------------------------------------------------------------------------------------------
     def evaluate(self, dataset: Dataset) -> Evaluation:
@@ -307,10 +345,13 @@ class Model:
         return Evaluation(result.loss, result.accuracy, result.samples)
 
     def predict(self, images: NDArray[np.uint8]) -> Prediction:
-        """Return what the model makes of images uint8 [n, C, H, W]. Changes nothing. Raises as `evaluate`."""
+        """Return what the model makes of images uint8 [n, C, H, W], of its classes; spare outputs have no part in it.
+
+        Changes nothing. Raises as `evaluate`.
+        """
         with self._residence.turn("predict"):
             logits = self._training.for_inference().logits(pixels(images))
-        return Prediction.of(logits)
+        return Prediction.of(logits[:, : len(self._classes)])
 
     def features(self, images: NDArray[np.uint8], after: str) -> NDArray[np.int8]:
         """Return the feature maps int8 [n, C', H', W'] that layer `after` gives for images uint8 [n, C, H, W].

@@ -213,6 +213,8 @@ def test_manifests_that_strop_does_not_write_are_refused(path: Path) -> None:
         lambda m: m.update(history=None),
         lambda m: m["settings"].update(momentum=[]),
         lambda m: m.update(classes=["a"]),
+        lambda m: m.update(classes=["a", "b", "c", "d"]),
+        lambda m: m.update(classes=[]),
         lambda m: m.update(tensors=[]),
     ]
     for edit in edits:
