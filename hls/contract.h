@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
-#define STROP_CONTRACT_VERSION 3 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
+#define STROP_CONTRACT_VERSION 4 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
 #define STROP_NUMERICS_VERSION 1 /* arithmetic: equal versions train to equal bytes; stored in every checkpoint */
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
@@ -55,7 +55,7 @@
 #define STROP_MAX_STEPS 65536 /* mini-batches in one start */
 
 /* ---- constants of the arithmetic (NUMERICS.md) -------------------------------------------------------------------- */
-#define STROP_INPUT_EXPONENT 7      /* a0 = max(pixel - 128, -127) stands for a0 / 128 */
+#define STROP_INPUT_EXPONENT 7      /* of images: a0 = max(pixel - 128, -127) stands for a0 / 128 */
 #define STROP_WEIGHT_FRACTION 24    /* masters and momenta of weights: LSB 2^-24 */
 #define STROP_PARAMETER_FRACTION 20 /* gamma, beta, bias and their momenta: LSB 2^-20 */
 #define STROP_RUNNING_FRACTION 16   /* running mu and sigma: LSB 2^-16 */
@@ -112,7 +112,8 @@
 #define STROP_OP_NONE 0 /* never valid: a zeroed command is refused */
 
 /* INPUT: target[c][n][h+pad_top][w+pad_left] = max(source[n][c][h][w] - 128, -127), elsewhere -127 (black).
- *   source uint8 [N][C][H][W] without gaps; target int8 [C][N][P][Q]; target_exponent = STROP_INPUT_EXPONENT.
+ *   source uint8 [N][C][H][W] without gaps; target int8 [C][N][P][Q]; target_exponent = `exponent`: STROP_INPUT_EXPONENT
+ *   for images; a feature map of another network comes as bytes value + 128, with its own exponent.
  *   With STROP_FLAG_PIXELS target is a pixel map of P x (Q + columns): `columns` columns of the convolution's own padding, 0,
  *   stand in front, and pixels right of the map are 0. */
 #define STROP_OP_INPUT 1
@@ -276,7 +277,7 @@ typedef struct strop_command {
   uint32_t statistics;    /* strop_channel_statistics [K] */
   uint32_t grad_gamma;
   uint32_t grad_beta;
-  int32_t exponent; /* of the L1BN output (NUMERICS: ey) */
+  int32_t exponent; /* of the output of L1BN and ADD (NUMERICS: ey), and of INPUT */
   int32_t activation_slope;
   /* loss; offsets count from the slot */
   uint32_t labels;

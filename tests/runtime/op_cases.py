@@ -221,13 +221,13 @@ def layout_changes(draw: st.DrawFn) -> Case:
 
 @st.composite
 def input_conversions(draw: st.DrawFn) -> Case:
-    """Draw INPUT with any border, from the slot or from the arena."""
+    """Draw INPUT with any border and exponent, from the slot or from the arena."""
     f = {"batch": draw(st.integers(1, 20)), "channels_in": draw(st.integers(1, 4))}
     f |= {"height_in": draw(st.integers(1, 33)), "width_in": draw(st.integers(1, 33))}
     for pad, size, out in (("pad_top", "height_in", "height_out"), ("pad_left", "width_in", "width_out")):
         f[pad] = draw(st.integers(0, 5))
         f[out] = f[size] + f[pad] + draw(st.integers(0, 5))
-    f["flags"] = draw(st.sampled_from([0, C.FLAG_SOURCE_IN_SLOT]))
+    f["flags"], f["exponent"] = draw(st.sampled_from([0, C.FLAG_SOURCE_IN_SLOT])), draw(st.integers(0, 8))
     if f["channels_in"] <= C.MAX_PIXEL_CHANNELS and draw(st.booleans()):
         f["flags"] |= C.FLAG_PIXELS
         f["columns"] = draw(st.just(0) | st.integers(0, C.MAX_KERNEL - 1))
