@@ -337,9 +337,10 @@ def _assemble(
 
 
 def _check_settings(field: str, settings: TrainingSettings, graph: NetworkGraph, path: str | Path) -> None:
-    if not 2 <= settings.batch <= C.MAX_BATCH:
+    least = settings.hyper.least_batch
+    if not least <= settings.batch <= C.MAX_BATCH:
         raise CheckpointCorrupt(
-            f"{path}: {field}.batch is {settings.batch} in the manifest; allowed: 2 to {C.MAX_BATCH}"
+            f"{path}: {field}.batch is {settings.batch} in the manifest; allowed: {least} to {C.MAX_BATCH}"
         )
     layers = [node.name for node in graph.weighted]
     unknown = sorted(settings.frozen.difference(layers))
