@@ -47,7 +47,9 @@ class LearnerSettings:
     @property
     def hyper(self) -> Hyperparameters:
         """What programs are compiled with."""
-        return Hyperparameters(real("momentum", self.momentum), real("weight_decay", self.weight_decay))
+        return Hyperparameters(
+            real("momentum", self.momentum), real("weight_decay", self.weight_decay), statistics=self.statistics
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""

@@ -196,7 +196,7 @@ class Learner:
         notice: Callable[[StepResult], None] | None = None,
     ) -> list[StepResult]:
         """Train on the mini-batches between `edges` of `order`; all or nothing, but for an interruption."""
-        settings = self._session_settings(self.strategies)
+        settings = self.session_settings()
         before = self.parts()
         try:
             source = dataset
@@ -236,6 +236,10 @@ class Learner:
                 minibatch = strategy.extend(minibatch, rows)
             yield minibatch
 
+    def session_settings(self) -> TrainingSettings:
+        """Return what the next steps' session is made for."""
+        return self._session_settings(self.strategies)
+
     def _session_settings(self, strategies: tuple[Strategy, ...]) -> TrainingSettings:
         mine = self.settings
         room = mine.batch + 1 + sum(strategy.replay_batch for strategy in strategies)
@@ -252,7 +256,7 @@ class Learner:
         ends = [cursor.done - cursor.done % cursor.per_epoch + cursor.per_epoch]
         if every is not None:
             ends.append(cursor.done - cursor.done % every + every)
-        if self._session_settings(self.strategies).after is not None:
+        if self.session_settings().after is not None:
             ends.append(cursor.done + max(1, CHUNK_SAMPLES // self.settings.batch))
         return min(ends)
 
@@ -304,7 +308,7 @@ class Learner:
 
     def memory(self) -> LearnerMemory:
         """Return what the whole learner takes, in bytes, by part."""
-        return memory_of(self.model.graph, self._session_settings(self.strategies), self.strategies)
+        return memory_of(self.model.graph, self.session_settings(), self.strategies)
 
     def parts(self) -> LearnerParts:
         """Return copies of all that learning changes."""
