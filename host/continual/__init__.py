@@ -43,9 +43,11 @@ from strop.host.continual.report import (
 from strop.host.continual.run import BenchmarkRun
 from strop.host.continual.strategies import (
     STRATEGIES,
+    ElasticWeightConsolidation,
     GDumb,
     Joint,
     LatentReplay,
+    LearningWithoutForgetting,
     NearestMean,
     Replay,
     Strategy,
@@ -58,6 +60,7 @@ __all__ = [
     "AccuracyMatrix",
     "Benchmark",
     "BenchmarkRun",
+    "ElasticWeightConsolidation",
     "Experience",
     "GDumb",
     "Guard",
@@ -67,6 +70,7 @@ __all__ = [
     "Learned",
     "Learner",
     "LearnerMemory",
+    "LearningWithoutForgetting",
     "LearnerSettings",
     "NearestMean",
     "Replay",

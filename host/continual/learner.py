@@ -184,7 +184,8 @@ class Learner:
         edges = self._edges(len(dataset))
         for epoch in range(epochs):
             order = self._order(len(dataset), epoch, ordered=False)
-            self.model.train_on(self._minibatches(dataset, order, edges, ()), self._session_settings(()))
+            stream = self._minibatches(dataset.images, order, dataset.labels, order, edges, ())
+            self.model.train_on(stream, self._session_settings(()))
             self.steps += len(edges) - 1
 
     def _train(
@@ -199,14 +200,12 @@ class Learner:
         settings = self.session_settings()
         before = self.parts()
         try:
-            source = dataset
+            samples = dataset.images
+            places = order = order[edges[0] : edges[-1]]  # in `samples`, and in the experience
             if settings.after is not None:  # the front is frozen: its maps take the images' place
-                rows = order[edges[0] : edges[-1]]
-                maps = encoded(self.model, dataset.images[rows], settings.after)
-                source = Dataset(maps, dataset.labels[rows], dataset.classes, dataset.name)
-                edges = [edge - edges[0] for edge in edges]
-                order = np.arange(len(rows))
-            stream = self._minibatches(source, order, edges, self.strategies, interrupt)
+                samples, places = encoded(self.model, samples[order], settings.after), np.arange(len(order))
+            edges = [edge - edges[0] for edge in edges]
+            stream = self._minibatches(samples, places, dataset.labels, order, edges, self.strategies, interrupt)
             results = self.model.train_on(stream, settings, prepare=self._prepare, on_result=notice)
         except BaseException:
             self._restore(before.strategies)
@@ -220,7 +219,9 @@ class Learner:
 
     def _minibatches(
         self,
-        dataset: Dataset,
+        samples: NDArray[np.uint8],
+        places: NDArray[np.int64],
+        labels: NDArray[np.int32],
         order: NDArray[np.int64],
         edges: list[int],
         strategies: tuple[Strategy, ...],
@@ -231,7 +232,7 @@ class Learner:
             if interrupt is not None and interrupt.pending:
                 return
             rows = order[a:b]
-            minibatch = Minibatch(dataset.images[rows], dataset.labels[rows], rate)
+            minibatch = Minibatch(samples[places[a:b]], labels[rows], rate)
             for strategy in strategies:
                 minibatch = strategy.extend(minibatch, rows)
             yield minibatch

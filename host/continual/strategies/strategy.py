@@ -89,11 +89,20 @@ def joined(minibatch: Minibatch, images: NDArray[np.uint8], labels: NDArray[np.i
     """Return `minibatch` with more samples behind its own; they share its L1BN statistics."""
     if not len(labels):
         return minibatch
+    targets = minibatch.targets
+    if targets is not None:
+        targets = np.concatenate([targets, hard_targets(labels, targets.shape[1])])
     return replace(
         minibatch,
         images=np.concatenate([minibatch.images, images]),
         labels=np.concatenate([minibatch.labels, labels]),
+        targets=targets,
     )
+
+
+def hard_targets(labels: NDArray[np.int32], classes: int) -> NDArray[np.int32]:
+    """Return targets in Q15, int32 [n, classes], that say what `labels` say."""
+    return np.where(labels[:, None] == np.arange(classes), 1 << 15, 0).astype(np.int32)
 
 
 def option_error(strategy: str, option: str, value: object, allowed: str) -> InputError:
