@@ -65,6 +65,7 @@
 #define STROP_ERROR_EXPONENT 7      /* logit error */
 #define STROP_LOGIT_FRACTION 4      /* softmax index: z in units of 1/16 */
 #define STROP_LOSS_FRACTION 16      /* reported loss: LSB 2^-16 nat */
+#define STROP_TARGET_FRACTION 15    /* soft targets: LSB 2^-15; those of a sample sum to 1 */
 #define STROP_DITHER_STEP 0x9E37
 #define STROP_DITHER_MULTIPLIER 1664525
 #define STROP_DITHER_INCREMENT 1013904223
@@ -174,7 +175,9 @@
 #define STROP_OP_UNFLATTEN 12
 
 /* SOFTMAX_CROSS_ENTROPY: source int32 logits [K][N]; labels int32 [N] at `labels` of the slot; writes the slot's loss and
- *   correct count. Unless STROP_FLAG_FIXED: target int8 [K][N] = logit error (NUMERICS 1.6), target_exponent = 7, dithered. */
+ *   correct count. Unless STROP_FLAG_FIXED: target int8 [K][N] = logit error (NUMERICS 1.6), target_exponent = 7, dithered.
+ *   With STROP_FLAG_SOFT, in training only, error and loss are by targets int32 [K][N] (STROP_TARGET_FRACTION, those of a
+ *   sample sum to 1) at `source_2` of the slot, rows source_2_plane bytes apart; correct answers are by labels all the same. */
 #define STROP_OP_SOFTMAX_CROSS_ENTROPY 13
 
 /* SGD: NUMERICS 1.8 on rows * columns values: master, momentum int32, gradient int32 with gradient_exponent; learning rate
@@ -224,6 +227,7 @@
 #define STROP_FLAG_PIXELS 0x200     /* the convolution's input is a pixel map */
 #define STROP_FLAG_FLAT 0x400       /* a Linear layer on a map: its gradient is dithered as one of features */
 #define STROP_FLAG_RUNNING 0x800    /* L1BN in a stream, as its opcodes say; never together with STROP_FLAG_FIXED */
+#define STROP_FLAG_SOFT 0x1000      /* the loss is by soft targets; never together with STROP_FLAG_FIXED */
 
 /* ---- activations fused into L1BN ---------------------------------------------------------------------------------- */
 #define STROP_ACTIVATION_NONE 0       /* clamp to [-127, 127]; the gradient passes where abs(y) < 127 */

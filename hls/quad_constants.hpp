@@ -41,10 +41,11 @@ struct WindowOnMap {
 // Softmax of up to 16 samples.
 struct SoftmaxGroup {
   uint32_t label[kImages];
-  int32_t largest[kImages];  // index z4 of the likeliest class
-  int32_t best[kImages];     // its logit
-  uint32_t answer[kImages];  // the first class that has it
-  uint32_t sum[kImages];     // of the exponentials
+  int32_t largest[kImages];   // index z4 of the likeliest class
+  int32_t best[kImages];      // its logit
+  uint32_t answer[kImages];   // the first class that has it
+  uint32_t sum[kImages];      // of the exponentials
+  int64_t distance[kImages];  // soft targets: sum of t * (largest - z4)
 };
 
 constexpr uint32_t kPixelRow = kRow / kImages;  // bytes of one image in a row of 16 images' pixels

@@ -23,6 +23,7 @@ SoftmaxMeasure_Sample:
 #pragma HLS PIPELINE II = 1
     g.label[n] = static_cast<uint32_t>(label[n]);
     g.sum[n] = 0;
+    g.distance[n] = 0;
   }
 SoftmaxMeasure_Largest:
   for (uint32_t k = 0; k < c.channels_out; ++k) {
@@ -38,9 +39,9 @@ SoftmaxMeasure_Sum:
   }
 }
 
-// Their logit error, word by word; bytes beyond the classes and the samples are 0.
-inline void SoftmaxWords(Lane &lane, int8_t *dram, int32_t *words, const strop_command &c, uint32_t first,
-                         uint32_t samples, int32_t shift, const SoftmaxGroup &g, uint32_t dither) {
+// Their logit error, word by word; bytes beyond the classes and the samples are 0. `targets`: where soft ones are.
+inline void SoftmaxWords(Lane &lane, int8_t *dram, int32_t *words, const strop_command &c, uint32_t targets,
+                         uint32_t first, uint32_t samples, int32_t shift, SoftmaxGroup &g, uint32_t dither) {
 SoftmaxWords_Quad:
   for (uint32_t quad = 0; quad < CeilDivide(c.channels_out, kQuad); ++quad) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
@@ -51,19 +52,27 @@ SoftmaxWords_Quad:
     for (uint32_t k = quad * kQuad; k < Smaller(quad * kQuad + kQuad, c.channels_out); ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
       STROP_READ_VALUES(logits, lane.tiles.wide, words, LogitsAt(c, k, first), samples);
-      STROP_LEAF(lane, SoftmaxError)(logits, samples, k, shift, g, dither + k * c.batch + first, word);
+      const uint32_t off = dither + k * c.batch + first;
+      if (c.flags & STROP_FLAG_SOFT) {
+        int32_t target_of[kImages];
+        BurstReadWords(target_of, words, targets + k * c.source_2_plane + 4 * first, samples);
+        STROP_LEAF(lane, SoftmaxErrorSoft)(logits, target_of, samples, k, shift, g, off, word);
+      } else {
+        STROP_LEAF(lane, SoftmaxError)(logits, samples, k, shift, g, off, word);
+      }
     }
     STROP_FLUSH_ROW(word, dram, target, kWordBytes);
   }
 }
 
-// The loss of sample n of a group, in units of 2^-16 nat. `index` is that of its label.
-inline int64_t SampleLoss(const SoftmaxGroup &g, uint32_t n, int32_t index) {
+// The loss of sample n of a group, in units of 2^-16 nat. `distance`, in the same, is how far its label or its targets are from
+// the likeliest class.
+inline int64_t SampleLoss(const SoftmaxGroup &g, uint32_t n, int64_t distance) {
   const int32_t b = BitLength(g.sum[n]) - 1;
   const uint32_t u = static_cast<uint32_t>((uint64_t{g.sum[n]} << 16) >> b);
   const uint32_t i = (u >> 8) & 255;
   const int32_t t = static_cast<int32_t>(u & 255);
-  return int64_t{g.largest[n] - index} * 4096 + kLn2 * (b - 15) + kLn[i] + (((kLn[i + 1] - kLn[i]) * t) >> 8);
+  return distance + kLn2 * (b - 15) + kLn[i] + (((kLn[i + 1] - kLn[i]) * t) >> 8);
 }
 
 // The first sample whose label is outside [0, K), or the batch.
@@ -101,6 +110,7 @@ inline uint32_t SoftmaxCrossEntropy(Machine &machine, int8_t *dram, int32_t *wor
                                     uint32_t slot, uint32_t &detail) {
   Lane &lane = STROP_LANE(machine, 0);
   const bool train = (c.flags & STROP_FLAG_FIXED) == 0;
+  const bool soft = (c.flags & STROP_FLAG_SOFT) != 0;
   const uint32_t labels = slot + c.labels;
   const uint32_t bad = FirstBadLabel(words, c, labels);
   if (bad < c.batch) {
@@ -117,14 +127,14 @@ Softmax_Group:
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 256
     const uint32_t samples = Smaller(kImages, c.batch - first);
     SoftmaxMeasure(lane, words, c, labels, first, samples, shift, g);
-    if (train) SoftmaxWords(lane, dram, words, c, first, samples, shift, g, dither);
+    if (train) SoftmaxWords(lane, dram, words, c, slot + c.source_2, first, samples, shift, g, dither);
     int32_t logits[kImages];
     ReadLabelLogits(words, c, first, samples, g, logits);
   Softmax_Sample:
     for (uint32_t n = 0; n < samples; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
       const int64_t index = Clamp(RoundShift(logits[n], shift), -32767, 32767);
-      loss += SampleLoss(g, n, static_cast<int32_t>(index));
+      loss += SampleLoss(g, n, soft ? RoundShift(g.distance[n], 3) : (g.largest[n] - index) * 4096);
       correct += g.answer[n] == g.label[n] ? 1 : 0;
     }
   }

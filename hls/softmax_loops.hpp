@@ -49,6 +49,18 @@ SoftmaxSum_Sample:
   }
 }
 
+// The probability of a class, in 2^-15.
+static inline int32_t Probability(int32_t largest, int32_t index, uint32_t sum) {
+  const uint32_t e = static_cast<uint32_t>(ExpOf(largest, index));
+  return static_cast<int32_t>(((e << 15) + (sum >> 1)) / sum);
+}
+
+// The difference of probability and target as int8. `index` is that of the element for the dither, with off.
+static inline int8_t LogitError(int32_t difference, uint32_t index) {
+  const int32_t e15 = difference > 32767 ? 32767 : (difference < -32767 ? -32767 : difference);
+  return Sat8((e15 + DitherBits(DitherProduct(index), 8)) >> 8, -kMaxInt8);
+}
+
 // The logit error of class k, into byte k % 4 of each image of `word`. `off` is the dither's, advanced to sample 0 of the class.
 static inline void SoftmaxError(const int32_t *logits, uint32_t samples, uint32_t k, int32_t shift,
                                 const SoftmaxGroup &g, uint32_t off, int8_t *word) {
@@ -56,11 +68,23 @@ SoftmaxError_Sample:
   for (uint32_t n = 0; n < samples; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
 #pragma HLS PIPELINE II = 1
-    const uint32_t e = static_cast<uint32_t>(ExpOf(g.largest[n], LogitIndex(logits[n], shift)));
-    const int32_t p = static_cast<int32_t>(((e << 15) + (g.sum[n] >> 1)) / g.sum[n]);
-    const int32_t difference = p - (k == g.label[n] ? 32768 : 0);
-    const int32_t e15 = difference > 32767 ? 32767 : (difference < -32767 ? -32767 : difference);
-    word[n * kQuad + k % kQuad] = Sat8((e15 + DitherBits(DitherProduct(off + n), 8)) >> 8, -kMaxInt8);
+    const int32_t p = Probability(g.largest[n], LogitIndex(logits[n], shift), g.sum[n]);
+    word[n * kQuad + k % kQuad] = LogitError(p - (k == g.label[n] ? 32768 : 0), off + n);
+  }
+}
+
+// The same from a target for each sample; the class's part of the loss is added to the distance.
+static inline void SoftmaxErrorSoft(const int32_t *logits, const int32_t *targets, uint32_t samples, uint32_t k,
+                                    int32_t shift, SoftmaxGroup &g, uint32_t off, int8_t *word) {
+SoftmaxErrorSoft_Sample:
+  for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+    const int32_t index = LogitIndex(logits[n], shift);
+    const int32_t target = Signed18(targets[n]);  // 17 bits, and the distance, too: one DSP
+    const int32_t distance = Signed18(g.largest[n] - index);
+    g.distance[n] += int64_t{distance} * target;
+    word[n * kQuad + k % kQuad] = LogitError(Probability(g.largest[n], index, g.sum[n]) - target, off + n);
   }
 }
 

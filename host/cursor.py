@@ -54,6 +54,7 @@ class TrainingSettings:
             float(data["weight_decay"]),
             per_channel_weights=bool(data["per_channel_weights"]),
             statistics=str(data.get("statistics", "batch")),
+            soft_targets=bool(data.get("soft_targets", False)),
         )
         after = data.get("after")
         frozen = frozenset(map(str, data["frozen"]))

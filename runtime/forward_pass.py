@@ -190,6 +190,8 @@ def emit_loss(step: Step, infer: bool) -> Value:
     shape = step.graph.nodes[-1].output
     error = Value(step.out.feature_map("loss.gradient", shape), step.out.words("loss.exponent"), shape)
     fields |= {"target_plane": step.out.plane(shape), "dither": step.dither}
+    if step.hyper.soft_targets:
+        fields |= {"flags": C.FLAG_SOFT, "source_2": step.slot.logits, "source_2_plane": step.slot.logits_plane}
     names = {"source": "logits", "source_exponent": "logits.exponent"}
     step.out.emit(
         C.OP_SOFTMAX_CROSS_ENTROPY,

@@ -17,7 +17,10 @@ LARGEST_ARENA = 2**32 - C.ALIGN_BYTES  # offsets are 32 bits
 
 @dataclass(frozen=True)
 class SlotLayout:
-    """Where a mini-batch lies in its slot; offsets count from the slot. Logits are there in inference only."""
+    """Where a mini-batch lies in its slot; offsets count from the slot.
+
+    Logits are there in inference only; in training their room is that of soft targets, which have their shape.
+    """
 
     batch: int
     labels: int

@@ -27,17 +27,23 @@ from strop.runtime.feature_map import map_bytes, unpack_map
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
 from strop.runtime.program import Program
+from strop.runtime.soft_targets import check_targets, one_hot, target_rows
 
 _TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a device at a time, whoever asks
 
 
 @dataclass(frozen=True)
 class Minibatch:
-    """images uint8 [N, C, H, W], labels int32 [N], and the learning rate of its step."""
+    """images uint8 [N, C, H, W], labels int32 [N], and the learning rate of its step.
+
+    targets int32 [N, classes], with `Hyperparameters.soft_targets` only: what error and loss are measured by instead of
+    the labels, in units of 2^-15, a sample's 32768 in sum; None for what the labels say.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int32]
     learning_rate: float
+    targets: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,12 +168,13 @@ class Session:
                 minibatch = held if held is not None else next(source)
                 held = None
                 self._check(minibatch.images, minibatch.labels, self.hyper.least_batch, self.batch)
+                targets = self._targets_of(minibatch)
                 rate = mantissa_and_shift(minibatch.learning_rate, "learning rate")
                 program = self._program("train", len(minibatch.labels))
                 if queue.program is not None and program is not queue.program:
                     queue.held = minibatch
                     break
-                self._fill(program, first + queue.count, minibatch.images, minibatch.labels, rate)
+                self._fill(program, first + queue.count, minibatch.images, minibatch.labels, rate, targets)
                 queue.program = program
                 queue.count += 1
         except StopIteration:
@@ -175,6 +182,17 @@ class Session:
         except Exception as failure:  # whatever preparing raised: the steps before stand
             queue.ended, queue.failure = True, failure
         return queue
+
+    def _targets_of(self, minibatch: Minibatch) -> NDArray[np.int32] | None:
+        """Return the soft targets of a mini-batch, checked; None where the session trains on labels."""
+        if not self.hyper.soft_targets:
+            if minibatch.targets is not None:
+                raise InputError("the mini-batch has targets; make the session with Hyperparameters(soft_targets=True)")
+            return None
+        if minibatch.targets is None:
+            return one_hot(minibatch.labels, self.graph.classes)
+        check_targets(minibatch.targets, len(minibatch.labels), self.graph.classes)
+        return minibatch.targets
 
     # -- inference ------------------------------------------------------------------------------------------------
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -257,6 +275,7 @@ class Session:
         images: NDArray[np.uint8],
         labels: NDArray[np.int32],
         rate: tuple[int, int],
+        targets: NDArray[np.int32] | None = None,
     ) -> None:
         self._check_arena()
         at = self._base.slots + index * self._slot_bytes
@@ -265,6 +284,8 @@ class Session:
         self.device.write(at, head)
         self.device.write(at + program.slot.labels, np.ascontiguousarray(labels))
         self.device.write(at + program.slot.images, np.ascontiguousarray(images))
+        if targets is not None:
+            self.device.write(at + program.slot.logits, target_rows(targets, program.slot.logits_plane))
 
     def _run_next(self, previous: Future[list[StepResult]] | None, queue: _Queue) -> list[StepResult]:
         if previous is not None:

@@ -19,6 +19,11 @@ inline void SoftmaxModel(Cost &cost, const TileShape &, const strop_board &board
     AddTimes(cost, row, 2 + uint64_t{c.channels_out} * (train ? 3 : 2));
     if (train) {
       Work(cost.compute, c.channels_out * kDivision);
+      if (c.flags & STROP_FLAG_SOFT) {
+        Cost targets = {};
+        BurstWords(targets.load, board, Way::kRead, samples);
+        AddTimes(cost, targets, c.channels_out);
+      }
       Cost word = {};
       Loop(word.compute, 1, WordCycles(board));
       Burst(word.store, board, Way::kWrite, kWordBytes);

@@ -77,6 +77,7 @@ constexpr uint32_t kDsp8 = 1;        // int8 by int8
 constexpr uint32_t kDsp8By18 = 1;    // int8 by a multiplier of L1BN
 constexpr uint32_t kDsp16 = 1;       // the dither, of whose product 16 bits are used
 constexpr uint32_t kDsp32 = 3;       // the low 32 bits of int32 by int32
+constexpr uint32_t kDsp18 = 1;       // a soft target by a distance
 constexpr uint32_t kDspWide = 2;     // int32 by 18 bits
 constexpr uint32_t kAddressing = 8;  // loops that multiply to find an address, each with a multiplier of its own
 
@@ -86,7 +87,8 @@ inline uint32_t DspsOf(const TileShape &shape) {
   const uint32_t norm = lanes * (3 * kDsp8By18 + kDsp8);  // NormalizeWords, NormGradientMaxAbs and ..Words, MaskedSums
   const uint32_t dither = 4 * kDsp16;                     // of maps, normalization, pooling, residual sums
   const uint32_t sgd = 4 * kDspWide;
-  return array + norm + dither + sgd + kAddressing * kDsp32;
+  const uint32_t soft = kDsp18 + kDsp16;  // SoftmaxErrorSoft, with a dither of its own
+  return array + norm + dither + sgd + soft + kAddressing * kDsp32;
 }
 
 // ---- LUTs --------------------------------------------------------------------------------------------------------------
@@ -96,9 +98,9 @@ inline uint32_t DspsOf(const TileShape &shape) {
 constexpr uint32_t kLutsOfSum = 150;      // of the MAC array: 4 products' operands chosen, 3 additions, the accumulator
 constexpr uint32_t kLutsOfLane = 1800;    // of all loops over words together, a byte of the word: 13 loops of 10 to 350
 constexpr uint32_t kLutsOfDivider = 500;  // one bit a cycle
-constexpr uint32_t kDividers = 20;        // 14 in JobAt and TileAt, 6 of 64 bits
-constexpr uint32_t kLutsOfSgd = 1800;     // shifters and additions of 64 bits
-constexpr uint32_t kLutsOfPort = 1000;    // of an m_axi adapter, of which there are 4; s_axilite is half of one
+constexpr uint32_t kDividers = 21;     // 14 in JobAt and TileAt, 6 of 64 bits, 1 that soft targets add to softmax's own
+constexpr uint32_t kLutsOfSgd = 1800;  // shifters and additions of 64 bits
+constexpr uint32_t kLutsOfPort = 1000;      // of an m_axi adapter, of which there are 4; s_axilite is half of one
 constexpr uint32_t kLutsOfControl = 10000;  // states, counters, addresses of some 100 loops
 
 inline uint32_t LutsOf(const TileShape &shape) {

@@ -22,6 +22,7 @@
   use(space, AddWords) use(space, MaskWords) use(space, AddDithered)                               \
   use(space, ConvertPixels) use(space, InterleavePixels) use(space, InterleaveChannels)            \
   use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxError)                       \
+  use(space, SoftmaxErrorSoft)                                                                     \
   use(space, SgdRow) use(space, MaxAbs) use(space, PackQuads) use(space, PackPixelRows)
 // clang-format on
 

@@ -1,4 +1,7 @@
-"""Softmax cross-entropy and its error, from integer logits [K, N] (NUMERICS 1.6)."""
+"""Softmax cross-entropy and its error, from integer logits [K, N] (NUMERICS 1.6).
+
+Answers are labels [N], or soft targets [K, N] of which those of a sample sum to 32768.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +29,38 @@ def _exponentials(z4: Integers) -> Integers:
 
 def error(logits: Integers, e: int, labels: NDArray[np.int32], r: Integers) -> Integers:
     """Return the logit error e8 [K, N], exponent 7: softmax minus one-hot, rounded by the dither r [K, N]."""
+    return soft_error(logits, e, 32768 * (np.arange(len(logits))[:, None] == labels), r)
+
+
+def soft_error(logits: Integers, e: int, targets: Integers, r: Integers) -> Integers:
+    """Return the logit error from soft targets: softmax minus those."""
     exponentials = _exponentials(_sixteenths(logits, e))
     total = exponentials.sum(axis=0)
     p = ((exponentials << 15) + (total >> 1)) // total
-    onehot = np.arange(len(logits))[:, None] == labels
-    return sat(dsh(np.clip(p - 32768 * onehot, -32767, 32767), 8, r))
+    return sat(dsh(np.clip(p - targets, -32767, 32767), 8, r))
 
 
 def cross_entropy(logits: Integers, e: int, labels: NDArray[np.int32]) -> Integers:
     """Return the loss of each sample [N] in units of 2^-16 nat."""
     z4 = _sixteenths(logits, e)
+    distance = z4.max(axis=0) - np.take_along_axis(z4, labels[None].astype(np.int64), axis=0)[0]
+    result: Integers = (distance << 12) + _logarithm(z4)
+    return result
+
+
+def soft_cross_entropy(logits: Integers, e: int, targets: Integers) -> Integers:
+    """Return the loss of each sample [N] from soft targets."""
+    z4 = _sixteenths(logits, e)
+    return rsh((targets * (z4.max(axis=0) - z4)).sum(axis=0), 3) + _logarithm(z4)
+
+
+def _logarithm(z4: Integers) -> Integers:
+    """Return the logarithm of the sum of exponentials, less that of the largest: [N], in units of 2^-16 nat."""
     total = _exponentials(z4).sum(axis=0)
     b = bitlens(total) - 1
     u = (total << 16) >> b
     i, t = (u >> 8) & 255, u & 255
-    logarithm = LN2 * (b - 15) + LN[i] + (((LN[i + 1] - LN[i]) * t) >> 8)
-    distance = z4.max(axis=0) - np.take_along_axis(z4, labels[None].astype(np.int64), axis=0)[0]
-    result: Integers = (distance << 12) + logarithm
+    result: Integers = LN2 * (b - 15) + LN[i] + (((LN[i + 1] - LN[i]) * t) >> 8)
     return result
 
 

@@ -335,11 +335,16 @@ def softmax_cross_entropy(arena: Arena, c: Command, slot: int) -> None:
     if outside.size:
         raise Stop(C.STATUS_LABEL_RANGE, int(outside[0]))
     head = arena.slot(slot)
-    head["loss_sum"] = loss.cross_entropy(logits, e, labels).sum()
-    head["correct"] = loss.correct(logits, labels)
-    head["samples"] = c.batch
+    if c.flags & C.FLAG_SOFT:
+        targets = wide(arena.view(slot + c.source_2, shape, np.int32, c.source_2_plane))
+        losses = loss.soft_cross_entropy(logits, e, targets)
+    else:
+        losses = loss.cross_entropy(logits, e, labels)
+    head["loss_sum"], head["correct"], head["samples"] = losses.sum(), loss.correct(logits, labels), c.batch
     if not c.flags & C.FLAG_FIXED:
-        e8 = loss.error(logits, e, labels, _draw(arena, c, shape))
+        r = _draw(arena, c, shape)
+        soft = c.flags & C.FLAG_SOFT
+        e8 = loss.soft_error(logits, e, targets, r) if soft else loss.error(logits, e, labels, r)
         _write_target(arena, c, slot, e8.reshape(*shape, 1, 1))
         _write_target_exponent(arena, c, slot, [C.ERROR_EXPONENT])
 

@@ -223,6 +223,14 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
        [=](const LeafTable &t, Arena &m) {
          t.InterleaveChannels(reinterpret_cast<const int8_t(*)[kRow]>(&m.bytes[0]), &m.bytes[at], width);
        }},
+      {"SoftmaxErrorSoft", 16,
+       [=](const LeafTable &t, Arena &m) {
+         SoftmaxGroup g = {};
+         for (uint32_t k = 0; k < 2; ++k) t.SoftmaxLargest(&m.values[k * kImages], images, k, a, g);
+         for (uint32_t k = 0; k < 2; ++k) t.SoftmaxSum(&m.values[k * kImages], images, a, g);
+         t.SoftmaxErrorSoft(&m.values[kImages], &m.values[2 * kImages], images, 1, a, g, first, &m.bytes[0]);
+         std::memcpy(&m.values[0], g.distance, sizeof g.distance);
+       }},
       {"SgdRow", count * 1.0,
        [=](const LeafTable &t, Arena &m) {
          m.counts[0] = t.SgdRow(&m.values[1], &m.values[kRegion / 4], &m.values[kRegion / 2], count, sgd);

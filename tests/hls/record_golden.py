@@ -24,6 +24,7 @@ from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
 from strop.runtime.planner import align
 from strop.runtime.program import ArenaBase, Program
 from strop.runtime.reference import ReferenceDevice
+from strop.runtime.soft_targets import ONE, target_rows
 from strop.runtime.state import StateLayout
 
 FOLDER = Path(__file__).resolve().parent / "golden"
@@ -59,13 +60,14 @@ def record_network(graph: NetworkGraph, batch: int, frozen: str, seed: int) -> N
 
 
 def record_stream(graph: NetworkGraph, batch: int, seed: int) -> None:
-    """Record training steps of `graph` by its running statistics, then more of them with those frozen."""
+    """Record training steps of `graph` by its running statistics; then with those frozen, on soft targets."""
 
-    def program(statistics: str) -> Compile:
-        hyper = Hyperparameters(statistics=statistics)
+    def program(hyper: Hyperparameters) -> Compile:
         return lambda layout, base: compile_training(graph, layout, batch, base, hyper)
 
-    programs = {"running": program("running"), "still": program("frozen")}
+    running = Hyperparameters(statistics="running")
+    continual = Hyperparameters(statistics="frozen", soft_targets=True)
+    programs = {"running": program(running), "continual": program(continual)}
     record_programs(graph, StateLayout(graph), batch, seed, programs)
 
 
@@ -96,6 +98,8 @@ def record_programs(
 
     for slot in range(SLOTS):
         _fill(arena, graph, probes[0], base.slots + slot * slot_bytes, seed + slot)
+        if "continual" in programs:
+            _fill_targets(arena, graph, probes[0], base.slots + slot * slot_bytes, seed + slot)
     for end, compiled in programs.items():
         steps = 1 if end == "infer" else STEPS
         arena = _record(f"small-{graph.name}-{end}", compiled(layout, base), arena, base, slot_bytes, steps, layout)
@@ -147,6 +151,16 @@ def _fill(arena: np.ndarray, graph: NetworkGraph, program: Program, at: int, see
     _put(arena, at, head)
     _put(arena, at + program.slot.labels, labels)
     _put(arena, at + program.slot.images, images)
+
+
+def _fill_targets(arena: np.ndarray, graph: NetworkGraph, program: Program, at: int, seed: int) -> None:
+    """Soft targets of a mini-batch: of each sample three fifths and more on one class."""
+    order = epoch_order(program.batch, seed, 2)
+    targets = np.zeros((program.batch, graph.classes), np.int32)
+    for row, first in zip(targets, order, strict=True):
+        row[:] = 13107 // graph.classes + np.arange(graph.classes)
+        row[int(first) % graph.classes] += ONE - row.sum()
+    _put(arena, at + program.slot.logits, target_rows(targets, program.slot.logits_plane))
 
 
 def _put(arena: np.ndarray, offset: int, array: np.ndarray) -> None:

@@ -239,16 +239,28 @@ def input_conversions(draw: st.DrawFn) -> Case:
 
 
 @st.composite
+def soft_targets(draw: st.DrawFn, classes: int, samples: int) -> NDArray[np.int32]:
+    """Draw targets [K, N] of which those of a sample sum to 32768: spread evenly, unevenly, or all on one class."""
+    spread = draw(st.sampled_from([0.0, 1.0, 30.0]))
+    shares = np.exp(spread * draw(generators).normal(size=(classes, samples)))
+    up_to = np.rint(32768 * np.cumsum(shares, axis=0) / shares.sum(axis=0)).astype(np.int32)
+    return np.diff(up_to, axis=0, prepend=0).astype(np.int32)
+
+
+@st.composite
 def losses(draw: st.DrawFn) -> Case:
-    """Draw SOFTMAX_CROSS_ENTROPY: any logits, ties among them, any exponent."""
+    """Draw SOFTMAX_CROSS_ENTROPY: any logits, ties among them, any exponent; labels or soft targets."""
     f = {"channels_out": draw(st.integers(1, 130)), "batch": draw(st.integers(1, 150))}
-    f["flags"] = draw(st.sampled_from([0, 0, C.FLAG_FIXED, C.FLAG_SOURCE_IN_SLOT]))
+    f["flags"] = draw(st.sampled_from([0, C.FLAG_FIXED, C.FLAG_SOURCE_IN_SLOT]))
+    if not f["flags"] & C.FLAG_FIXED:
+        f["flags"] |= draw(st.sampled_from([0, C.FLAG_SOFT]))
     logits = draw(int32_tensors(f["channels_out"], f["batch"]))
     inputs = {
         "source": logits,
         "source_exponent": draw(st.integers(-10, 40)),
         "labels": draw(generators).integers(0, f["channels_out"], f["batch"]),
         "slot": slot_head(),
+        "source_2": draw(soft_targets(f["channels_out"], f["batch"])),
         "dither": draw(counters),
     }
     return C.OP_SOFTMAX_CROSS_ENTROPY, f, inputs

@@ -36,7 +36,8 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
     }
 
     def region(name: str, shape: tuple[int, ...], dtype: Any, role: str, layout: str = "array") -> Region:
-        in_slot = name in ("slot", "labels") or bool(flags & slot_flag.get(name, 0))
+        targets = name == "source_2" and opcode == C.OP_SOFTMAX_CROSS_ENTROPY
+        in_slot = targets or name in ("slot", "labels") or bool(flags & slot_flag.get(name, 0))
         groups = f["groups"] if layout == "view" else 1
         return Region(name, shape, np.dtype(dtype), "r" in role, "w" in role, in_slot, layout, groups)
 
@@ -143,6 +144,7 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         read = [logits, *words("r", source_exponent=1, labels=f["batch"]), region("slot", (1,), SLOT, "rw")]
         if fixed:
             return read
+        read += [region("source_2", shape, np.int32, "r", "rows")] if flags & C.FLAG_SOFT else []
         dither = region("dither", (1,), np.uint32, "rw")
         return [*read, dither, feature_map("target", "w", *shape, 1, 1), *words("w", target_exponent=1)]
     if opcode == C.OP_SGD:

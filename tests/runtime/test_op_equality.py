@@ -93,8 +93,21 @@ def test_input_conversion(emulators: list[Any], case: Case, slack: int) -> None:
 @quick
 @given(case=op_cases.losses(), slack=idle_lines)
 def test_softmax_cross_entropy(emulators: list[Any], case: Case, slack: int) -> None:
-    """Protects tables, division, loss, correct count and logit error."""
+    """Protects tables, division, loss, correct count and logit error, by labels and by soft targets."""
     compare(emulators, case, slack)
+
+
+@quick
+@given(case=op_cases.losses())
+def test_one_hot_targets_are_labels(emulators: list[Any], case: Case) -> None:
+    """Protects soft targets: all of a sample's on its label give every byte that the label itself gives."""
+    opcode, fields, inputs = case
+    by_label = {**fields, "flags": fields["flags"] & C.FLAG_SOURCE_IN_SLOT}
+    by_target = {**by_label, "flags": by_label["flags"] | C.FLAG_SOFT}
+    one_hot = 32768 * (np.arange(fields["channels_out"])[:, None] == inputs["labels"])
+    for device in (ReferenceDevice(), *emulators):
+        expected = run_op(device, opcode, by_label, inputs)
+        assert_equal(expected, run_op(device, opcode, by_target, {**inputs, "source_2": one_hot}), device.description)
 
 
 def test_every_entry_of_the_loss_tables(emulators: list[Any]) -> None:

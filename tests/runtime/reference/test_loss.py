@@ -46,6 +46,32 @@ def test_loss_and_error_are_those_of_float_softmax(e: int, classes: int) -> None
     assert np.abs(loss.error(logits, e, labels, none) - exact).max() < 1.01
 
 
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_soft_targets_are_those_of_float_cross_entropy(classes: int) -> None:
+    """Protects what distillation asks for: loss within 0.001 nat of float64, error within 1/128, for any targets."""
+    rng = np.random.default_rng(classes)
+    logits = np.rint(rng.normal(0, 2, (classes, 64)) * 2**8).astype(np.int64)
+    targets = rng.multinomial(32768, rng.dirichlet(np.ones(classes)), 64).T
+    z = np.floor(logits * 2.0 ** (4 - 8) + 0.5) / 16
+    p, share = softmax(z), targets / 32768
+    got = loss.soft_cross_entropy(logits, 8, targets) / 65536
+    assert np.abs(got - (-(share * np.log(p)).sum(axis=0))).max() < 0.001
+    e8 = loss.soft_error(logits, 8, targets, np.full(logits.shape, 0x8000))
+    assert np.abs(e8 - np.clip(128 * (p - share), -127, 127)).max() < 0.52
+
+
+def test_soft_targets_by_hand() -> None:
+    """Protects the sum's rounding, half up, and that its distances are not cut at 255 as the exponentials' are."""
+    logits = np.array([[16], [15], [0]], np.int64)  # in units of 1/16: exponent 4
+    targets = np.array([[32764], [4], [0]], np.int64)
+    alone = loss.cross_entropy(logits, 4, np.array([0], np.int32))
+    assert (loss.soft_cross_entropy(logits, 4, targets) - alone).tolist() == [1]  # 4 * 1 / 8, rounded up
+    far = np.array([[20000], [-20000]], np.int64)
+    even = np.array([[16384], [16384]], np.int64)
+    assert loss.soft_cross_entropy(far, 4, even).tolist() == [40000 << 11]
+    assert loss.soft_error(far, 4, even, np.zeros((2, 1), np.int64)).tolist() == [[64], [-64]]
+
+
 def test_extreme_logits() -> None:
     """Protects the ends: a certain right answer costs nothing, a certain wrong one what the clip of z4 allows."""
     top = 2**31 - 1

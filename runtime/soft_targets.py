@@ -1,0 +1,46 @@
+"""Soft targets: what a sample should be answered with, class by class, instead of a label (NUMERICS.md 1.6).
+
+Distillation and label smoothing train with them. They are integers, so that the bytes of a training do not depend on
+how a machine rounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strop.runtime.contract import C
+from strop.runtime.errors import InputError
+
+ONE = 1 << C.TARGET_FRACTION  # what the targets of a sample sum to
+
+
+def one_hot(labels: NDArray[np.int32], classes: int) -> NDArray[np.int32]:
+    """Return targets int32 [N, classes] that say what labels int32 [N] say."""
+    return np.where(labels[:, None] == np.arange(classes), ONE, 0).astype(np.int32)
+
+
+def check_targets(targets: NDArray[Any], samples: int, classes: int) -> None:
+    """Raise `InputError` unless `targets` is int32 [samples, classes], none negative, each row 32768 in sum."""
+    if targets.dtype != np.int32 or targets.shape != (samples, classes):
+        raise InputError(
+            f"targets are {targets.dtype}{list(targets.shape)}; expected int32{[samples, classes]}: for each sample a "
+            f"number for each class, in units of 1/{ONE}"
+        )
+    sums = targets.sum(axis=1, dtype=np.int64)
+    bad = np.flatnonzero((targets.min(axis=1) < 0) | (sums != ONE))
+    if bad.size:
+        row = int(bad[0])
+        raise InputError(
+            f"the targets of sample {row} sum to {int(sums[row])}, the least is {int(targets[row].min())}; allowed: "
+            f"whole numbers from 0 on that sum to {ONE}, which stands for 1"
+        )
+
+
+def target_rows(targets: NDArray[np.int32], plane: int) -> NDArray[np.int32]:
+    """Return targets [N, K] as a slot holds them, int32 [K, plane / 4]: a class's samples in a row of `plane` bytes."""
+    rows = np.zeros((targets.shape[1], plane // 4), np.int32)
+    rows[:, : len(targets)] = targets.T
+    return rows
