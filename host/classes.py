@@ -39,7 +39,7 @@ def named_classes(graph: NetworkGraph, classes: Any, state: State) -> tuple[str,
     """
     names = numbered(graph.classes) if classes is None else tuple(classes)
     if isinstance(classes, str) or not 1 <= len(set(names)) == len(names) <= graph.classes:
-        raise InputError(f"classes are {classes!r}; {graph.name} needs {graph.classes} different names")
+        raise InputError(f"classes are {classes!r}; {graph.name} takes 1 to {graph.classes} different names")
     check_spare_rows(graph, state, len(names))
     return names
 
