@@ -276,8 +276,9 @@ class Model:
         """Train on mini-batches as they come, for loops of one's own; return each step's result.
 
         They are taken while the device trains on those before (`Session.train`), after `prepare` was called with the
-        session. With `settings.after` they hold feature maps that `features` gave, as bytes value + 128. Whatever is
-        raised on the way, the model is as before the call. An interrupted fit cannot be resumed afterwards.
+        session; labels are those of named classes. With `settings.after` they hold feature maps that `features` gave,
+        as bytes value + 128. Whatever is raised on the way, the model is as before the call. An interrupted fit cannot
+        be resumed afterwards.
         """
         with self._residence.turn("train_on"):
             return self._training.train_on(settings, known_labels(minibatches, self._classes), prepare)
