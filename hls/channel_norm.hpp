@@ -14,6 +14,11 @@ constexpr int32_t kMaxFixedStatistic = 32767;
 
 inline int32_t LowerClamp(const strop_command &c) { return c.activation == STROP_ACTIVATION_RELU ? 0 : -kMaxInt8; }
 
+// Backward: mu and sigma do not depend on the mini-batch, or so little that it is left out (1.12).
+inline bool HasConstantStatistics(const strop_command &c) {
+  return (c.flags & (STROP_FLAG_FIXED | STROP_FLAG_RUNNING)) != 0;
+}
+
 // ---- words of a quad's channels --------------------------------------------------------------------------------------
 
 // One word a channel: gamma, beta, exponents and the like.
@@ -113,26 +118,26 @@ struct ChannelStatistics {
   int32_t sign_sum;
 };
 
-// Eq. 5 and 11 and the sign sum of one channel, from its sums. The sum of abs(x - mu) needs no subtraction for each value: with A
-// the values above mu it is 2*sum(A) - sum - mu*(2*#A - m).
-inline ChannelStatistics MeasuredStatistics(int32_t sum, int32_t sum_above, int32_t above, int32_t equal,
+// Eq. 11 and the sign sum of one channel about mu, from its sums. The sum of abs(x - mu) needs no subtraction for each value: with A
+// the values above mu it is 2*sum(A) - sum - mu*(2*#A - m). About a running mean, which may lie beyond int8, it needs 34 bits.
+inline ChannelStatistics MeasuredStatistics(int32_t mu, int32_t sum, int32_t sum_above, int32_t above, int32_t equal,
                                             const MapShape &shape) {
   const int32_t m = static_cast<int32_t>(shape.batch * shape.map);
-  const int32_t mu = MeanOf(sum, shape);
   const int64_t deviation = int64_t{kStatisticScale} * (2 * int64_t{sum_above} - sum) + int64_t{mu} * (m - 2 * above);
   const int32_t below = m - above - (MuIsWhole(mu) ? equal : 0);
   const int32_t sigma = static_cast<int32_t>(RoundDivide(deviation, m));
   return {mu, sigma < 1 ? 1 : sigma, above - below};
 }
 
-// What inference takes instead.
-inline ChannelStatistics RunningStatistics(int32_t running_mu, int32_t running_sigma, int32_t exponent) {
-  const int32_t shift = STROP_RUNNING_FRACTION - STROP_STATISTIC_FRACTION - exponent;
-  const int64_t mu = RoundShift(running_mu, shift);
-  const int64_t sigma = RoundShift(running_sigma, shift);
-  return {static_cast<int32_t>(Clamp(mu, -kMaxFixedStatistic, kMaxFixedStatistic)),
-          static_cast<int32_t>(Clamp(sigma, 1, kMaxFixedStatistic)), 0};
+// What inference takes instead: a running statistic on the grid of int8.
+inline int32_t OnGrid(int32_t running, int32_t exponent, int32_t least) {
+  const int64_t value = RoundShift(running, STROP_RUNNING_FRACTION - STROP_STATISTIC_FRACTION - exponent);
+  return static_cast<int32_t>(Clamp(value, least, kMaxFixedStatistic));
 }
+
+inline int32_t RunningMu(int32_t running, int32_t exponent) { return OnGrid(running, exponent, -kMaxFixedStatistic); }
+
+inline int32_t RunningSigma(int32_t running, int32_t exponent) { return OnGrid(running, exponent, 1); }
 
 // Algorithm 1: mu and sigma in units of 2^-16 of the real value join the running averages.
 inline int32_t AdvancedRunning(int32_t running, int32_t statistic, int32_t exponent, bool first) {
@@ -150,14 +155,21 @@ inline int32_t MultiplierOf(int32_t gamma, int32_t sigma, int32_t exponent) {
 
 // ---- constants of a pass ---------------------------------------------------------------------------------------------
 
-// The mean of each channel of a quad, as a threshold.
+// What deviations are measured from, as a threshold: the mean of each channel of a quad, or with RUNNING the running mean with this
+// mini-batch in it, which is written later (1.12).
 inline void FindThresholds(const int32_t *words, const strop_command &c, const MapShape &shape, uint32_t quad,
-                           int32_t threshold[kQuad]) {
+                           bool first_step, int32_t threshold[kQuad]) {
+  const bool running = (c.flags & STROP_FLAG_RUNNING) != 0;
+  const QuadWords zero = {{0, 0, 0, 0}};
   const QuadWords sum = ReadMeasured(words, c, shape, quad, Measured::kSum);
+  const QuadWords mu = running ? ReadQuad(words, c.running_mu, shape, quad) : zero;
+  const QuadWords exponent = running ? ReadQuad(words, c.source_exponent, shape, quad) : zero;
 FindThresholds_Channel:
   for (uint32_t j = 0; j < kQuad; ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 4 max = 4
-    threshold[j] = Threshold(MeanOf(sum.of[j], shape));
+    const int32_t mean = MeanOf(sum.of[j], shape);
+    const int32_t advanced = AdvancedRunning(mu.of[j], mean, exponent.of[j], first_step);
+    threshold[j] = Threshold(running ? RunningMu(advanced, exponent.of[j]) : mean);
   }
 }
 
@@ -179,14 +191,14 @@ FindNorm_Channel:
   }
 }
 
-// The constants of Eq. 20 for the channels of a quad: 1.7 step 3. With fixed statistics the mean terms are absent.
+// The constants of Eq. 20 for the channels of a quad: 1.7 step 3. Where the statistics are constants the mean terms are absent.
 inline void FindGradient(const int32_t *words, const strop_command &c, const MapShape &shape, uint32_t quad,
                          QuadGradient &gradient) {
-  const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
+  const bool constant = HasConstantStatistics(c);
   const QuadStatistics s = ReadStatistics(words, c, shape, quad);
   const QuadWords zero = {{0, 0, 0, 0}};
-  const QuadWords gamma = fixed ? zero : ReadQuad(words, c.grad_gamma, shape, quad);
-  const QuadWords beta = fixed ? zero : ReadQuad(words, c.grad_beta, shape, quad);
+  const QuadWords gamma = constant ? zero : ReadQuad(words, c.grad_gamma, shape, quad);
+  const QuadWords beta = constant ? zero : ReadQuad(words, c.grad_beta, shape, quad);
   const int64_t m = shape.batch * shape.map;
   gradient.low = LowerClamp(c);
 FindGradient_Channel:

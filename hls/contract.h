@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
-#define STROP_CONTRACT_VERSION 3 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
+#define STROP_CONTRACT_VERSION 4 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
 #define STROP_NUMERICS_VERSION 1 /* arithmetic: equal versions train to equal bytes; stored in every checkpoint */
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
@@ -55,7 +55,7 @@
 #define STROP_MAX_STEPS 65536 /* mini-batches in one start */
 
 /* ---- constants of the arithmetic (NUMERICS.md) -------------------------------------------------------------------- */
-#define STROP_INPUT_EXPONENT 7      /* a0 = max(pixel - 128, -127) stands for a0 / 128 */
+#define STROP_INPUT_EXPONENT 7      /* of images: a0 = max(pixel - 128, -127) stands for a0 / 128 */
 #define STROP_WEIGHT_FRACTION 24    /* masters and momenta of weights: LSB 2^-24 */
 #define STROP_PARAMETER_FRACTION 20 /* gamma, beta, bias and their momenta: LSB 2^-20 */
 #define STROP_RUNNING_FRACTION 16   /* running mu and sigma: LSB 2^-16 */
@@ -112,7 +112,8 @@
 #define STROP_OP_NONE 0 /* never valid: a zeroed command is refused */
 
 /* INPUT: target[c][n][h+pad_top][w+pad_left] = max(source[n][c][h][w] - 128, -127), elsewhere -127 (black).
- *   source uint8 [N][C][H][W] without gaps; target int8 [C][N][P][Q]; target_exponent = STROP_INPUT_EXPONENT.
+ *   source uint8 [N][C][H][W] without gaps; target int8 [C][N][P][Q]; target_exponent = `exponent`: STROP_INPUT_EXPONENT
+ *   for images; a feature map of another network comes as bytes value + 128, with its own exponent.
  *   With STROP_FLAG_PIXELS target is a pixel map of P x (Q + columns): `columns` columns of the convolution's own padding, 0,
  *   stand in front, and pixels right of the map are 0. */
 #define STROP_OP_INPUT 1
@@ -142,14 +143,16 @@
 /* L1BN_FORWARD: NUMERICS 1.3 steps 3 to 8 (Wu et al., Eq. 9 to 11, Algorithm 1).
  *   source int8 [K][N][P][Q] with source_exponent[K]; target int8, same shape; target_exponent = `exponent`.
  *   Writes statistics[K] (strop_channel_statistics). Advances running_mu, running_sigma and the word running_steps.
- *   With STROP_FLAG_FIXED the running statistics take the place of the mini-batch's and stay as they are. */
+ *   With STROP_FLAG_FIXED the running statistics take the place of the mini-batch's and stay as they are.
+ *   With STROP_FLAG_RUNNING they take its place and advance with it, by NUMERICS 1.12: a mini-batch of one sample will do. */
 #define STROP_OP_L1BN_FORWARD 5
 
 /* L1BN_BACKWARD: NUMERICS 1.7 steps 1 to 4 (Eq. 17 to 20).
  *   source int8 [K][N][P][Q]: gradient of the activation, one exponent word; source_2: L1BN's input, source_2_exponent[K];
  *   source_3: L1BN's output (the activation's mask); target int8: gradient of the input, target_exponent[K], by `site`,
  *   dithered; grad_gamma[K], grad_beta[K] with the exponent of `source`. With STROP_FLAG_FIXED mu and sigma are
- *   constants: the mean terms are absent and grad_gamma, grad_beta are not written. */
+ *   constants: the mean terms are absent and grad_gamma, grad_beta are not written. With STROP_FLAG_RUNNING the mean
+ *   terms are absent, and grad_gamma, grad_beta are written. */
 #define STROP_OP_L1BN_BACKWARD 6
 
 /* MAX_POOL_FORWARD: target[c][n][p][q] = max of the window; positions outside the map do not take part. Exponent unchanged. */
@@ -220,6 +223,7 @@
 #define STROP_FLAG_TRANSPOSED 0x100 /* reserved */
 #define STROP_FLAG_PIXELS 0x200     /* the convolution's input is a pixel map */
 #define STROP_FLAG_FLAT 0x400       /* a Linear layer on a map: its gradient is dithered as one of features */
+#define STROP_FLAG_RUNNING 0x800    /* L1BN in a stream, as its opcodes say; never together with STROP_FLAG_FIXED */
 
 /* ---- activations fused into L1BN ---------------------------------------------------------------------------------- */
 #define STROP_ACTIVATION_NONE 0       /* clamp to [-127, 127]; the gradient passes where abs(y) < 127 */
@@ -276,7 +280,7 @@ typedef struct strop_command {
   uint32_t statistics;    /* strop_channel_statistics [K] */
   uint32_t grad_gamma;
   uint32_t grad_beta;
-  int32_t exponent; /* of the L1BN output (NUMERICS: ey) */
+  int32_t exponent; /* of the output of L1BN and ADD (NUMERICS: ey), and of INPUT */
   int32_t activation_slope;
   /* loss; offsets count from the slot */
   uint32_t labels;
@@ -311,7 +315,7 @@ typedef struct strop_channel_statistics {
   int32_t mu;         /* Q.F on the int8 grid */
   int32_t sigma;      /* Q.F, at least 1 */
   int32_t multiplier; /* M: gamma / sigma, Q.S with the output exponent folded in */
-  int32_t sign_sum;   /* SG: sum of sgn(x - mu) over the mini-batch; 0 with STROP_FLAG_FIXED */
+  int32_t sign_sum;   /* SG: sum of sgn(x - mu) over the mini-batch; 0 with _FIXED and _RUNNING */
 } strop_channel_statistics;
 
 /* Head of a mini-batch slot; images, labels and logits follow at offsets that the program chose. */

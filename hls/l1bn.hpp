@@ -22,7 +22,8 @@ ClearChannels_Quad:
 
 // ---- forward ---------------------------------------------------------------------------------------------------------
 
-// 1.3 steps 3 to 5 and 8: from the sums of a quad's channels to their statistics, and on with the running ones.
+// 1.3 steps 3 to 5 and 8: from the sums of a quad's channels to their statistics, and on with the running ones. With RUNNING these are
+// what normalizes, too (1.12).
 inline QuadStatistics MeasuredQuad(int32_t *words, const strop_command &c, const MapShape &shape, uint32_t quad,
                                    const QuadWords &exponent, bool first_step) {
   const QuadWords sum = ReadMeasured(words, c, shape, quad, Measured::kSum);
@@ -31,16 +32,19 @@ inline QuadStatistics MeasuredQuad(int32_t *words, const strop_command &c, const
   const QuadWords equal = ReadMeasured(words, c, shape, quad, Measured::kCountEqual);
   QuadWords mu = ReadQuad(words, c.running_mu, shape, quad);
   QuadWords sigma = ReadQuad(words, c.running_sigma, shape, quad);
+  const bool running = (c.flags & STROP_FLAG_RUNNING) != 0;
   QuadStatistics result = {};
 MeasuredQuad_Channel:
   for (uint32_t j = 0; j < ChannelsIn(shape, quad); ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
-    const ChannelStatistics s = MeasuredStatistics(sum.of[j], sum_above.of[j], above.of[j], equal.of[j], shape);
-    mu.of[j] = AdvancedRunning(mu.of[j], s.mu, exponent.of[j], first_step);
+    const int32_t mean = MeanOf(sum.of[j], shape);
+    mu.of[j] = AdvancedRunning(mu.of[j], mean, exponent.of[j], first_step);
+    result.mu[j] = running ? RunningMu(mu.of[j], exponent.of[j]) : mean;
+    const ChannelStatistics s =
+        MeasuredStatistics(result.mu[j], sum.of[j], sum_above.of[j], above.of[j], equal.of[j], shape);
     sigma.of[j] = AdvancedRunning(sigma.of[j], s.sigma, exponent.of[j], first_step);
-    result.mu[j] = s.mu;
-    result.sigma[j] = s.sigma;
-    result.sign_sum[j] = s.sign_sum;
+    result.sigma[j] = running ? RunningSigma(sigma.of[j], exponent.of[j]) : s.sigma;
+    result.sign_sum[j] = running ? 0 : s.sign_sum;
   }
   WriteQuad(words, c.running_mu, shape, quad, mu);
   WriteQuad(words, c.running_sigma, shape, quad, sigma);
@@ -55,9 +59,8 @@ inline QuadStatistics RunningQuad(const int32_t *words, const strop_command &c, 
 RunningQuad_Channel:
   for (uint32_t j = 0; j < ChannelsIn(shape, quad); ++j) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
-    const ChannelStatistics s = RunningStatistics(mu.of[j], sigma.of[j], exponent.of[j]);
-    result.mu[j] = s.mu;
-    result.sigma[j] = s.sigma;
+    result.mu[j] = RunningMu(mu.of[j], exponent.of[j]);
+    result.sigma[j] = RunningSigma(sigma.of[j], exponent.of[j]);
   }
   return result;
 }
@@ -84,14 +87,15 @@ Statistics_Quad:
 
 // The sums of the mini-batch, in the words of its statistics.
 inline void MeasureMap(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
-                       const strop_command &c, const MapShape &shape) {
+                       const strop_command &c, const MapShape &shape, bool first_step) {
 MeasureMap_Clear:
   for (uint32_t quad = 0; quad < shape.quads; ++quad) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024
     WriteStatistics(words, c, shape, quad, {});
   }
   const StreamPass sum = PassOver(StreamKind::kSum, c, shape, 1);
-  const StreamPass deviation = PassOver(StreamKind::kDeviation, c, shape, 1);
+  StreamPass deviation = PassOver(StreamKind::kDeviation, c, shape, 1);
+  deviation.first_step = first_step;
   STROP_ON_LANES(machine, BytesOf(shape), StreamShare(lane, maps, filters, dram, words, c, sum));
   STROP_ON_LANES(machine, BytesOf(shape), StreamShare(lane, maps, filters, dram, words, c, deviation));
 }
@@ -101,7 +105,7 @@ inline uint32_t L1bnForward(Machine &machine, const int8_t *maps, const int8_t *
   const MapShape shape = OutputShape(c);
   const uint32_t steps = static_cast<uint32_t>(ReadWord(words, c.running_steps));
   const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
-  if (!fixed) MeasureMap(machine, maps, filters, dram, words, c, shape);
+  if (!fixed) MeasureMap(machine, maps, filters, dram, words, c, shape, steps == 0);
   STROP_ON_LANES(machine, kQuadWork * shape.quads, StatisticsShare(lane, words, c, shape, steps == 0));
   const StreamPass normalize = PassOver(StreamKind::kNormalize, c, shape, 1);
   STROP_ON_LANES(machine, BytesOf(shape), StreamShare(lane, maps, filters, dram, words, c, normalize));

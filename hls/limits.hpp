@@ -94,6 +94,7 @@ inline uint32_t WordBeyondLimit(const strop_command &c) {
   const uint32_t most_out = c.opcode == STROP_OP_SOFTMAX_CROSS_ENTROPY ? STROP_MAX_CLASSES : STROP_MAX_CHANNELS;
   const uint32_t most_in = pixels ? STROP_MAX_PIXEL_CHANNELS : STROP_MAX_CHANNELS;
   STROP_REFUSE((c.flags & STROP_FLAG_TRANSPOSED) || (pixels && !TakesPixels(c.opcode)), flags);
+  STROP_REFUSE((c.flags & STROP_FLAG_FIXED) && (c.flags & STROP_FLAG_RUNNING), flags);
   STROP_REFUSE((uses & kUsesActivation) && c.activation > STROP_ACTIVATION_RELU, activation);
   STROP_LIMIT(uses & kUsesBatch, batch, 1, STROP_MAX_BATCH);
   STROP_LIMIT(uses & kUsesIn, channels_in, 1, most_in);

@@ -33,6 +33,7 @@ struct StreamPass {
   int32_t shift;    // of the dithered result, or of a in kAdd
   int32_t shift_b;  // kAdd
   uint32_t off;     // draw of the dither
+  bool first_step;  // kDeviation: the running statistics are not set yet
 };
 
 inline StreamPass PassOver(StreamKind kind, const strop_command &c, const MapShape &shape, uint32_t sources) {
@@ -43,7 +44,8 @@ inline StreamPass PassOver(StreamKind kind, const strop_command &c, const MapSha
           {c.target, c.target_plane},
           0,
           0,
-          0};
+          0,
+          false};
 }
 
 inline bool HasTarget(StreamKind kind) {
@@ -78,7 +80,7 @@ OpenQuad_Channel:
     state.found.equal[j] = 0;
   }
   if (pass.kind == StreamKind::kDeviation) {
-    FindThresholds(words, c, shape, quad, state.threshold);
+    FindThresholds(words, c, shape, quad, pass.first_step, state.threshold);
   } else if (pass.kind == StreamKind::kNormalize) {
     FindNorm(words, c, shape, quad, state.norm);
   } else if (pass.kind == StreamKind::kGradient || pass.kind == StreamKind::kGradientLargest) {

@@ -21,7 +21,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from strop.host.atomic_file import why_not_writable, write_atomically
-from strop.host.classes import check_spare_rows
+from strop.host.classes import check_rows
 from strop.host.cursor import FitCursor, TrainingSettings
 from strop.host.history import History
 from strop.host.version import strop_version
@@ -31,12 +31,24 @@ from strop.runtime.graph import LAYER_KINDS, NetworkGraph
 from strop.runtime.state import StateLayout
 
 FORMAT_VERSION = 1
+LEARNER_FORMAT_VERSION = 2  # of files with a learner in them, which an earlier strop would not know how to go on with
 MAX_HEADER_BYTES = 16 << 20
 MANIFEST, MANIFEST_DIGEST = "strop.manifest", "strop.manifest.sha256"
-HISTORY_PREFIX = "history."
-DTYPES = {name: np.dtype(kind) for name, kind in {"I32": "<i4", "U32": "<u4", "I64": "<i8", "F64": "<f8"}.items()}
+HISTORY_PREFIX, LEARNER_PREFIX = "history.", "learner."
+DTYPES = {
+    name: np.dtype(kind)
+    for name, kind in {"I32": "<i4", "U32": "<u4", "I64": "<i8", "F64": "<f8", "U8": "|u1", "U16": "<u2"}.items()
+}
 
 Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class LearnerRecord:
+    """A learner's part of a checkpoint (host/continual/): plain data, and arrays by name."""
+
+    facts: dict[str, Any]
+    arrays: Arrays
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class Checkpoint:
     settings: TrainingSettings
     cursor: FitCursor | None
     history: History | None
+    learner: LearnerRecord | None = None
 
 
 def tensor_digest(array: NDArray[Any]) -> str:
@@ -82,6 +95,9 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.state.items()}
     if checkpoint.history is not None:
         arrays |= {HISTORY_PREFIX + name: array for name, array in checkpoint.history.arrays().items()}
+    if checkpoint.learner is not None:
+        learner = checkpoint.learner.arrays
+        arrays |= {LEARNER_PREFIX + name: np.ascontiguousarray(array) for name, array in learner.items()}
     text = json.dumps(_manifest(checkpoint, arrays), sort_keys=True, allow_nan=False)
     if len(text) > MAX_HEADER_BYTES // 4:  # JSON in JSON takes more: quotes are escaped
         raise CheckpointError(
@@ -125,8 +141,9 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
 def _manifest(checkpoint: Checkpoint, arrays: Arrays) -> dict[str, Any]:
     graph, cursor, history = checkpoint.graph, checkpoint.cursor, checkpoint.history
-    return {
-        "format_version": FORMAT_VERSION,
+    version = FORMAT_VERSION if checkpoint.learner is None else LEARNER_FORMAT_VERSION
+    data = {
+        "format_version": version,
         "numerics_version": C.NUMERICS_VERSION,
         "contract_version": C.CONTRACT_VERSION,
         "strop_version": strop_version(),
@@ -143,6 +160,7 @@ def _manifest(checkpoint: Checkpoint, arrays: Arrays) -> dict[str, Any]:
             for name, array in arrays.items()
         },
     }
+    return data if checkpoint.learner is None else {**data, "learner": checkpoint.learner.facts}
 
 
 def _read_header(file: BinaryIO, path: str | Path) -> tuple[dict[str, Any], int]:
@@ -182,12 +200,16 @@ def _read_manifest(header: dict[str, Any], path: str | Path) -> dict[str, Any]:
 
 def _check_versions(manifest: dict[str, Any], path: str | Path) -> None:
     written = f"{path} was written by strop {manifest.get('strop_version')}"
-    for what, ours in {"format_version": FORMAT_VERSION, "numerics_version": C.NUMERICS_VERSION}.items():
+    known = {
+        "format_version": (FORMAT_VERSION, LEARNER_FORMAT_VERSION),
+        "numerics_version": (C.NUMERICS_VERSION,),
+    }
+    for what, ours in known.items():
         theirs = manifest.get(what)
-        if theirs != ours:
+        if theirs not in ours:
             raise CheckpointMismatch(
-                f"{written} with {what.replace('_', ' ')} {theirs}; this strop has {ours}: load it with the strop that "
-                "wrote it, or train again"
+                f"{written} with {what.replace('_', ' ')} {theirs}; this strop has {ours[-1]}: load it with the strop "
+                "that wrote it, or train again"
             )
 
 
@@ -216,7 +238,8 @@ def _read_body(
             for name in header
             if name in tensors
         }
-        state = {name: array for name, array in arrays.items() if not name.startswith(HISTORY_PREFIX)}
+        others = (HISTORY_PREFIX, LEARNER_PREFIX)
+        state = {name: array for name, array in arrays.items() if not name.startswith(others)}
         if state_digest(state) != manifest["state_digest"]:
             raise CheckpointCorrupt(f"{path}: the state does not match its digest; take an earlier checkpoint")
         StateLayout(graph).check(state)
@@ -292,7 +315,7 @@ def _assemble(
         rows = {n.removeprefix(HISTORY_PREFIX): a for n, a in arrays.items() if n.startswith(HISTORY_PREFIX)}
         history = History.from_parts(manifest["history"], rows)
     classes = tuple(map(str, manifest["classes"]))
-    check_spare_rows(graph, state, len(classes))
+    check_rows(graph, state, len(classes))
     if not 1 <= len(classes) <= graph.classes or (
         cursor is not None and (history is None or len(history.steps) != cursor.done)
     ):
@@ -305,13 +328,19 @@ def _assemble(
     _check_settings("settings", settings, graph, path)
     if cursor is not None:
         _check_settings("fit.settings", cursor.settings, graph, path)
-    return Checkpoint(graph, state, classes, steps, settings, cursor, history)
+    learner = None
+    if manifest.get("learner") is not None:
+        prefix = LEARNER_PREFIX
+        mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        learner = LearnerRecord(dict(manifest["learner"]), mine)
+    return Checkpoint(graph, state, classes, steps, settings, cursor, history, learner)
 
 
 def _check_settings(field: str, settings: TrainingSettings, graph: NetworkGraph, path: str | Path) -> None:
-    if not 2 <= settings.batch <= C.MAX_BATCH:
+    least = settings.hyper.least_batch
+    if not least <= settings.batch <= C.MAX_BATCH:
         raise CheckpointCorrupt(
-            f"{path}: {field}.batch is {settings.batch} in the manifest; allowed: 2 to {C.MAX_BATCH}"
+            f"{path}: {field}.batch is {settings.batch} in the manifest; allowed: {least} to {C.MAX_BATCH}"
         )
     layers = [node.name for node in graph.weighted]
     unknown = sorted(settings.frozen.difference(layers))

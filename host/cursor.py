@@ -14,6 +14,7 @@ from strop.runtime.errors import CheckpointMismatch, InputError
 from strop.runtime.hyperparameters import Hyperparameters
 
 DEFAULT_BATCH = 128
+ALWAYS_SAID = ("momentum", "weight_decay", "per_channel_weights")  # in every manifest; other hyperparameters where set
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class TrainingSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a manifest."""
-        data = {"batch": self.batch, **asdict(self.hyper), "frozen": sorted(self.frozen)}
+        usual = asdict(Hyperparameters())
+        hyper = {n: value for n, value in asdict(self.hyper).items() if n in ALWAYS_SAID or value != usual[n]}
+        data = {"batch": self.batch, **hyper, "frozen": sorted(self.frozen)}
         return data if self.after is None else {**data, "after": self.after}
 
     def described(self) -> dict[str, Any]:
@@ -47,7 +50,10 @@ class TrainingSettings:
     def from_dict(data: Mapping[str, Any]) -> TrainingSettings:
         """Return the settings that `to_dict` described; raises KeyError, TypeError or ValueError on anything else."""
         hyper = Hyperparameters(
-            float(data["momentum"]), float(data["weight_decay"]), per_channel_weights=bool(data["per_channel_weights"])
+            float(data["momentum"]),
+            float(data["weight_decay"]),
+            per_channel_weights=bool(data["per_channel_weights"]),
+            statistics=str(data.get("statistics", "batch")),
         )
         after = data.get("after")
         frozen = frozenset(map(str, data["frozen"]))

@@ -24,3 +24,8 @@ def uniform(shape: tuple[int, ...], bound: float, seed: int, stream: int) -> NDA
     unit = (_raw(seed, 2, stream).random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     scaled: NDArray[np.float64] = (2.0 * unit - 1.0) * bound
     return scaled.reshape(shape)
+
+
+def raw_bits(seed: int, *path: int, count: int) -> NDArray[np.uint64]:
+    """Return `count` words of 64 random bits, from the place in the streams of `seed` that `path` names."""
+    return _raw(seed, *path).random_raw(count)

@@ -90,8 +90,11 @@ class Residence:
             self._leave()
             self._evict_other()
             found = None if settings.after is None else cut(self.graph, settings.after)
-            graph = self.graph if found is None else found.rear
-            session = Session(graph, self.device, batch=settings.batch, hyper=settings.hyper, frozen=settings.frozen)
+            graph, frozen = self.graph, settings.frozen
+            if found is not None:
+                graph = found.rear
+                frozen = frozenset(mine for mine, whole in found.names.items() if whole in settings.frozen)
+            session = Session(graph, self.device, batch=settings.batch, hyper=settings.hyper, frozen=frozen)
             session.load_state(self._host if found is None else found.rear_state(self._host))
             self._session, self._cut, self._settings = session, found, settings
             self._seat.taken_by = ref(self)
@@ -123,10 +126,11 @@ class Residence:
         settings: TrainingSettings,
         minibatches: Iterable[Minibatch],
         prepare: Callable[[Session], None] | None = None,
+        on_result: Callable[[StepResult], None] | None = None,
     ) -> list[StepResult]:
         """Train on all `minibatches` under `settings`, after `prepare` with the session; return each step's result.
 
-        All or nothing: whatever is raised on the way, the state is as before.
+        All or nothing: whatever is raised on the way, also by `on_result` after a step, the state is as before.
         """
         session = self.session(settings)
         self.state()  # to fall back to
@@ -134,7 +138,12 @@ class Residence:
         try:
             if prepare is not None:
                 prepare(session)
-            return list(session.train(minibatches))
+            results = []
+            for result in session.train(minibatches):
+                results.append(result)
+                if on_result is not None:
+                    on_result(result)
+            return results
         except BaseException:
             self.go_back()
             raise

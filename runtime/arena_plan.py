@@ -41,9 +41,11 @@ class MemoryReport:
         return f"{self.peak:,} bytes ({parts}, workspace {self.workspace:,})"
 
 
-def plan_memory(graph: NetworkGraph, batch: int, hyper: Hyperparameters | None = None) -> MemoryReport:
+def plan_memory(
+    graph: NetworkGraph, batch: int, hyper: Hyperparameters | None = None, frozen: frozenset[str] = frozenset()
+) -> MemoryReport:
     """Return what training `graph` with mini-batches of `batch` takes, without taking it."""
-    return ArenaPlan(graph, batch, hyper or Hyperparameters(), frozenset()).report
+    return ArenaPlan(graph, batch, hyper or Hyperparameters(), frozen).report
 
 
 class ArenaPlan:

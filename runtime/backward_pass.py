@@ -112,7 +112,8 @@ def _norm_backward(step: Step, block: Block, error: Value, fixed: bool) -> Value
     channels = node.output[0]
     before, after = f"{node.name}.output", f"{norm.name}.output"
     gradient = _gradient(step, norm.name, node.output, channels)
-    fields = norm_fields(step, block, fixed) | {"dither": step.dither}
+    flags = C.FLAG_FIXED if fixed else 0 if step.hyper.statistics == "batch" else C.FLAG_RUNNING
+    fields = norm_fields(step, block, flags) | {"dither": step.dither}
     names = {
         "source": error.tensor,
         "source_exponent": error.exponent,

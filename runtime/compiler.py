@@ -1,6 +1,7 @@
 """The compiler: a network and its training step, or its inference, to a program.
 
-Frozen blocks use their running statistics and do not change; below the first trainable block nothing runs backward.
+Frozen blocks use their running statistics and do not change; what the others normalize by, `Hyperparameters.statistics`
+says. Below the first trainable block nothing runs backward.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ def compile_training(
     frozen: frozenset[str] = frozenset(),
     placed: dict[str, Placement] | None = None,
 ) -> Program:
-    """Compile one training step on mini-batches of `batch` (at least 2: L1BN needs a deviation).
+    """Compile one training step on mini-batches of `batch`, at least `hyper.least_batch`.
 
     `frozen` names blocks by their convolution or Linear layer ("conv1"). `placed` are the `Program.tensors` of the same
     step for a larger mini-batch, whose room this one then takes. Raises `LimitError`, `InputError`, `MemoryPlanError`.
     """
-    _check_batch(graph, batch, least=2)
+    _check_batch(graph, batch, hyper.least_batch)
     names = [block.node.name for block in blocks_of(graph)]
     unknown = sorted(frozen - set(names))
     if unknown or frozen == set(names):

@@ -77,10 +77,11 @@ def _block_forward(step: Step, block: Block, value: Value, fixed: bool) -> Value
         node.output,
     )
     statistics = step.out.words(f"{norm.name}.statistics", channels * STATISTICS.itemsize // 4)
+    flags = C.FLAG_FIXED if fixed else {"running": C.FLAG_RUNNING, "frozen": C.FLAG_FIXED}.get(step.hyper.statistics, 0)
     step.out.emit(
         C.OP_L1BN_FORWARD,
         norm.name,
-        norm_fields(step, block, fixed)
+        norm_fields(step, block, flags)
         | step.state(
             gamma=f"{norm.name}.gamma",
             beta=f"{norm.name}.beta",
@@ -99,12 +100,12 @@ def _block_forward(step: Step, block: Block, value: Value, fixed: bool) -> Value
     return after
 
 
-def norm_fields(step: Step, block: Block, fixed: bool) -> dict[str, int]:
-    """Return the fields that L1BN's command has in both directions."""
+def norm_fields(step: Step, block: Block, flags: int) -> dict[str, int]:
+    """Return the fields that L1BN's command has in both directions, with `flags`."""
     plane = step.out.plane(block.node.output)
     planes = dict.fromkeys(("source_plane", "source_2_plane", "source_3_plane", "target_plane"), plane)
     activation = C.ACTIVATION_RELU if block.relu else C.ACTIVATION_NONE
-    fields = {"activation": activation, "exponent": ACTIVATION_EXPONENT, "flags": C.FLAG_FIXED if fixed else 0}
+    fields = {"activation": activation, "exponent": ACTIVATION_EXPONENT, "flags": flags}
     return planes | fields | output_fields(block.node.output)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from strop.runtime.errors import InputError
 
 MAX_MOMENTUM = 255 / 256  # beyond, 256 * (1 - momentum) would round towards 0: a momentum of 1, which never forgets
+STATISTICS = ("batch", "running", "frozen")
 
 
 def mantissa_and_shift(value: float, what: str = "value") -> tuple[int, int]:
@@ -41,11 +42,15 @@ class Hyperparameters:
     momentum: 0 to 255/256; kept as 256 * (1 - momentum), rounded: `effective_momentum` is what that amounts to.
     weight_decay: on weights, not on gamma, beta or bias. per_channel_weights: an exponent for each output channel of
     the int8 weights (before L1BN), else one a layer.
+    statistics: what L1BN normalizes by while it trains: "batch", those of the mini-batch, of at least 2 samples;
+    "running", the running ones, which go on learning (NUMERICS.md 1.12), for mini-batches that are small or not mixed;
+    "frozen", the running ones as they are, while gamma, beta and the weights train.
     """
 
     momentum: float = 0.9
     weight_decay: float = 0.0
     per_channel_weights: bool = True
+    statistics: str = "batch"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.momentum <= MAX_MOMENTUM:
@@ -54,6 +59,13 @@ class Hyperparameters:
                 "256 * (1 - momentum), a whole number from 256 down to 1"
             )
         mantissa_and_shift(self.weight_decay, "weight_decay")
+        if self.statistics not in STATISTICS:
+            raise InputError(f"statistics is {self.statistics!r}; allowed: {', '.join(STATISTICS)}")
+
+    @property
+    def least_batch(self) -> int:
+        """The fewest samples of a mini-batch: 2 where L1BN needs their deviation from each other, else 1."""
+        return 2 if self.statistics == "batch" else 1
 
     @property
     def momentum_decay(self) -> int:

@@ -123,7 +123,7 @@ class Session:
 
     # -- training -------------------------------------------------------------------------------------------------
     def train(self, batches: Iterable[Minibatch]) -> Generator[StepResult, None, None]:
-        """Train on mini-batches of 2 to `batch` samples; yield each step's result, in order.
+        """Train on mini-batches of `hyper.least_batch` to `batch` samples; yield each step's result, in order.
 
         Two queues: mini-batches are prepared and written while the device trains on those before, so results come up
         to two queues later than their mini-batches were taken. A mini-batch that is not acceptable raises `InputError`
@@ -161,7 +161,7 @@ class Session:
             while queue.count < self._queue:
                 minibatch = held if held is not None else next(source)
                 held = None
-                self._check(minibatch.images, minibatch.labels, 2, self.batch)
+                self._check(minibatch.images, minibatch.labels, self.hyper.least_batch, self.batch)
                 rate = mantissa_and_shift(minibatch.learning_rate, "learning rate")
                 program = self._program("train", len(minibatch.labels))
                 if queue.program is not None and program is not queue.program:

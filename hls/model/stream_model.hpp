@@ -19,15 +19,14 @@ inline void QuadBurst(Stage &stage, const strop_board &board, Way way, const Map
 // OpenQuad.
 inline void OpenQuadModel(Stage &work, const strop_board &board, const strop_command &c, const StreamPass &pass,
                           uint32_t quad) {
-  const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
   const bool gradient = pass.kind == StreamKind::kGradient || pass.kind == StreamKind::kGradientLargest;
   if (pass.kind == StreamKind::kDeviation) {
-    QuadBurst(work, board, Way::kRead, pass.shape, quad);
+    QuadBurst(work, board, Way::kRead, pass.shape, quad, (c.flags & STROP_FLAG_RUNNING) ? 3 : 1);
     Work(work, kQuad * kLongDivision);
   }
   if (pass.kind == StreamKind::kNormalize || gradient) {
     QuadBurst(work, board, Way::kRead, pass.shape, quad, 1, kStatisticWords);
-    QuadBurst(work, board, Way::kRead, pass.shape, quad, gradient ? (fixed ? 0 : 2) : 1);
+    QuadBurst(work, board, Way::kRead, pass.shape, quad, gradient ? (HasConstantStatistics(c) ? 0 : 2) : 1);
   }
   if (gradient) Work(work, kQuad * 3 * kLongDivision);
   if (IsDithered(pass.kind)) Loop(work, kWordBytes);  // FindDither

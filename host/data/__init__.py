@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from strop.host.data.corruptions import blur, dead_pixels
 from strop.host.data.dataset import Dataset, Layout, Split
 from strop.host.data.fashion_mnist import load_fashion_mnist, load_fashion_mnist_subset
 from strop.host.data.idx import load_idx_folder, load_idx_pair, read_idx
@@ -18,6 +19,7 @@ from strop.host.data.image_folder import load_image, load_image_folder
 from strop.host.data.load import NAMED_DATASETS, load_dataset
 from strop.host.data.npz import NpzArchive
 from strop.host.data.npz_dataset import load_npz
+from strop.host.data.rotation import rotate
 from strop.host.data.shifts import SHIFTS, shift_dataset
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "Layout",
     "NpzArchive",
     "Split",
+    "blur",
+    "dead_pixels",
     "load_dataset",
     "load_fashion_mnist",
     "load_fashion_mnist_subset",
@@ -36,5 +40,6 @@ __all__ = [
     "load_image_folder",
     "load_npz",
     "read_idx",
+    "rotate",
     "shift_dataset",
 ]

@@ -18,12 +18,12 @@ CHUNK_IMAGES = 1024
 
 def invert(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return 255 - pixel of images [count, C, H, W]."""
-    return 255 - _checked(images)
+    return 255 - checked_images(images)
 
 
 def rotate90(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return square images [count, C, H, H] turned by a quarter counter-clockwise; InputError for others."""
-    _, _, height, width = _checked(images).shape
+    _, _, height, width = checked_images(images).shape
     if height != width:
         raise InputError(
             f"rotate90 needs square images, got {height} x {width}; a quarter turn would change their shape"
@@ -37,7 +37,7 @@ def noise(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     An image's noise depends on nothing but its position and size. It is made of raw PCG64 bits, whose stream numpy
     guarantees (NEP 19), so it is the same everywhere.
     """
-    _checked(images)
+    checked_images(images)
     bits = np.random.PCG64(np.random.SeedSequence(NOISE_SEED))
     pixels = int(np.prod(images.shape[1:]))
     words = -(-pixels // 8)  # whole 64-bit words per image
@@ -52,7 +52,7 @@ def noise(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def contrast(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return images [count, C, H, W] at a third of their contrast around mid-grey: pixel // 3 + 85."""
-    return _checked(images) // 3 + 85
+    return checked_images(images) // 3 + 85
 
 
 SHIFTS: Mapping[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = MappingProxyType(
@@ -69,7 +69,8 @@ def shift_dataset(dataset: Dataset, name: str) -> Dataset:
     return Dataset(images, dataset.labels, dataset.classes, f"{dataset.name}+{name}")
 
 
-def _checked(images: NDArray[Any]) -> NDArray[np.uint8]:
+def checked_images(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return `images`; InputError unless they are uint8 [count, C, H, W]."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
         raise InputError("shifts take images uint8 [count, channels, height, width]")
     return images

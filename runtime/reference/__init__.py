@@ -5,13 +5,13 @@ In the order to read them, with the sections of NUMERICS.md:
     arithmetic    rounding, saturation, dither, saturation-rate control   1.1, 1.4, 1.5
     windows       sliding windows over a feature map, and their transpose
     convolution   forward, input gradient, weight gradient                1.3, 1.7
-    l1bn          L1 batch normalization, forward and backward            1.3, 1.7
+    l1bn          L1 batch normalization, forward and backward            1.3, 1.7, 1.12
     loss          softmax cross-entropy and its error                     1.6
     pooling       max and global average pooling                          1.3, 1.7, 1.10
     sgd           update of the masters, int8 weight view                 1.8
     arena         typed views of the device's memory
     limits        which words of a command are beyond the contract
-    operations    one function an opcode: command fields to arrays and back
+    operations    one function an opcode: command fields to arrays and back; on parameters: update_operations
     device        ReferenceDevice: runs programs
 """
 

@@ -1,4 +1,4 @@
-"""L1 batch normalization, forward (NUMERICS 1.3 steps 3 to 9) and backward (1.7 steps 1 to 4).
+"""L1 batch normalization, forward (NUMERICS 1.3 steps 3 to 9, in a stream 1.12) and backward (1.7 steps 1 to 4).
 
 A feature map is an array [K, m], one row a channel; what belongs to a channel is an array [K]. `_q6` marks F = 6
 fraction bits on the int8 grid. Equations are those of Wu et al., "L1-Norm Batch Normalization for Efficient Training of
@@ -35,10 +35,18 @@ def lowest(activation: int) -> int:
 
 def mean_and_deviation(x8: Integers) -> tuple[Integers, Integers]:
     """Return mu (Eq. 5) and sigma (Eq. 11) of each channel: steps 3 and 4."""
-    m = x8.shape[1]
-    mu = rdiv(x8.sum(axis=1) << F, m)
-    sigma = np.maximum(1, rdiv(np.abs((x8 << F) - mu[:, None]).sum(axis=1), m))
-    return mu, sigma
+    mu = mean(x8)
+    return mu, deviation(x8, mu)
+
+
+def mean(x8: Integers) -> Integers:
+    """Return mu of each channel (Eq. 5): step 3."""
+    return rdiv(x8.sum(axis=1) << F, x8.shape[1])
+
+
+def deviation(x8: Integers, mu: Integers) -> Integers:
+    """Return sigma of each channel (Eq. 11), the mean distance from mu, at least 1: step 4."""
+    return np.maximum(1, rdiv(np.abs((x8 << F) - mu[:, None]).sum(axis=1), x8.shape[1]))
 
 
 def signs(x8: Integers, mu: Integers) -> Integers:
@@ -81,6 +89,17 @@ def from_running(running_mu: Integers, running_sigma: Integers, ex: Integers) ->
     """Return mu and sigma on the int8 grid from the running ones: inference and frozen layers."""
     shift = C.RUNNING_FRACTION - F - ex
     return np.clip(rsh(running_mu, shift), -32767, 32767), np.clip(rsh(running_sigma, shift), 1, 32767)
+
+
+def in_stream(
+    x8: Integers, running_mu: Integers, running_sigma: Integers, ex: Integers, first: bool
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Return the running mu and sigma after this mini-batch, then mu' and sigma' that they normalize it by: 1.12."""
+    new_mu = advance_running(running_mu, to_running(mean(x8), ex), first)
+    mu, _ = from_running(new_mu, running_sigma, ex)
+    new_sigma = advance_running(running_sigma, to_running(deviation(x8, mu), ex), first)
+    _, sigma = from_running(new_mu, new_sigma, ex)
+    return new_mu, new_sigma, mu, sigma
 
 
 def masked(e8: Integers, y8: Integers, lo: int) -> Integers:

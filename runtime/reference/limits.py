@@ -70,6 +70,8 @@ def word_beyond_limit(command: Any) -> int | None:
     pixels = bool(flags & C.FLAG_PIXELS)
     if flags & C.FLAG_TRANSPOSED or (pixels and opcode not in _TAKE_PIXELS):
         return _index("flags")
+    if flags & C.FLAG_FIXED and flags & C.FLAG_RUNNING:
+        return _index("flags")
     allowed = dict(_ALLOWED[opcode])
     if opcode == C.OP_SGD and flags & C.FLAG_VIEW:
         allowed |= _VIEW

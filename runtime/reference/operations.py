@@ -1,25 +1,24 @@
 """One function an opcode: fields of the command to arrays, the arithmetic, and back. No arithmetic here.
 
 Each takes the arena, the command with its fields as Python integers, and the offset of the step's slot. Whatever can
-stop a command is checked before it writes.
+stop a command is checked before it writes. Those on parameters are in update_operations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strop.runtime.contract import C
-from strop.runtime.reference import convolution, l1bn, loss, pooling, residual, sgd
+from strop.runtime.reference import convolution, l1bn, loss, pooling, residual
 from strop.runtime.reference.arena import Arena, wide
 from strop.runtime.reference.arithmetic import Integers, Site, advance_dither, control, dither, dsh, rsh, sat, sat32
+from strop.runtime.reference.update_operations import Command, sgd_update, weight_shape, weight_view
 from strop.runtime.reference.windows import Geometry
 
-Command = SimpleNamespace
 Shape = tuple[int, int, int, int]
 
 
@@ -81,12 +80,8 @@ def _geometry(c: Command) -> Geometry:
     )
 
 
-def _weight_shape(c: Command) -> Shape:
-    return (c.channels_out, c.channels_in // c.groups, c.kernel_h, c.kernel_w)
-
-
 def _weights(arena: Arena, c: Command) -> NDArray[np.int8]:
-    return arena.read_weights(c.weights, _weight_shape(c), c.groups, bool(c.flags & C.FLAG_PIXELS))
+    return arena.read_weights(c.weights, weight_shape(c), c.groups, bool(c.flags & C.FLAG_PIXELS))
 
 
 def _convolved(arena: Arena, c: Command, offset: int, plane: int) -> NDArray[np.int8]:
@@ -211,7 +206,7 @@ def conv_weight_gradient(arena: Arena, c: Command, slot: int) -> None:
 
 
 def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
-    """L1BN_FORWARD: by the mini-batch's statistics, or with FIXED by the running ones."""
+    """L1BN_FORWARD: by the mini-batch's statistics; with FIXED by the running ones, with RUNNING by those advanced."""
     k = c.channels_out
     x8 = wide(_read_source(arena, c, slot, _shape_out(c))).reshape(k, -1)
     ex = _source_exponents(arena, c, slot, k)
@@ -221,12 +216,17 @@ def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
         mu, sigma = l1bn.from_running(wide(running_mu), wide(running_sigma), ex)
         sign_sum = np.zeros_like(mu)
     else:
-        mu, sigma = l1bn.mean_and_deviation(x8)
-        sign_sum = l1bn.signs(x8, mu).sum(axis=1)
         steps = arena.counter(c.running_steps)
         first = int(steps[0]) == 0
-        running_mu[...] = l1bn.advance_running(wide(running_mu), l1bn.to_running(mu, ex), first)
-        running_sigma[...] = l1bn.advance_running(wide(running_sigma), l1bn.to_running(sigma, ex), first)
+        if c.flags & C.FLAG_RUNNING:
+            advanced = l1bn.in_stream(x8, wide(running_mu), wide(running_sigma), ex, first)
+            running_mu[...], running_sigma[...], mu, sigma = advanced
+            sign_sum = np.zeros_like(mu)
+        else:
+            mu, sigma = l1bn.mean_and_deviation(x8)
+            sign_sum = l1bn.signs(x8, mu).sum(axis=1)
+            running_mu[...] = l1bn.advance_running(wide(running_mu), l1bn.to_running(mu, ex), first)
+            running_sigma[...] = l1bn.advance_running(wide(running_sigma), l1bn.to_running(sigma, ex), first)
         steps[0] = min(int(steps[0]) + 1, 2**32 - 1)
     multiplier = l1bn.multiplier(gamma, sigma, c.exponent)
     constant = l1bn.constant(beta, mu, multiplier, c.exponent)
@@ -246,11 +246,12 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
     exponent = _source_exponent(arena, c, slot) + c.exponent + C.SCALE_FRACTION - ex
     kept = arena.statistics(c.statistics, k)
     dy = l1bn.masked(e8, y8, l1bn.lowest(c.activation))
-    if c.flags & C.FLAG_FIXED:
+    if c.flags & (C.FLAG_FIXED | C.FLAG_RUNNING):
         v = l1bn.scaled(dy, kept)
-    else:
+    if not c.flags & C.FLAG_FIXED:
         dgamma, dbeta = l1bn.parameter_gradients(dy, x8, kept)
-        v = l1bn.input_gradient(dy, x8, kept, dgamma, dbeta)
+        if not c.flags & C.FLAG_RUNNING:
+            v = l1bn.input_gradient(dy, x8, kept, dgamma, dbeta)
         arena.words(c.grad_gamma, k)[...] = dgamma
         arena.words(c.grad_beta, k)[...] = dbeta
     dx8, shift = _requantize_error(arena, c, v)
@@ -341,37 +342,6 @@ def softmax_cross_entropy(arena: Arena, c: Command, slot: int) -> None:
         e8 = loss.error(logits, e, labels, _draw(arena, c, shape))
         _write_target(arena, c, slot, e8.reshape(*shape, 1, 1))
         _write_target_exponent(arena, c, slot, [C.ERROR_EXPONENT])
-
-
-def sgd_update(arena: Arena, c: Command, slot: int) -> None:
-    """SGD: master and momentum; with VIEW the int8 view too."""
-    shape = (c.rows, c.columns)
-    master, momentum = arena.words(c.master, *shape), arena.words(c.momentum, *shape)
-    exponents = c.rows if c.flags & C.FLAG_EXPONENT_PER_ROW else 1
-    head = arena.slot(slot)
-    master[...], momentum[...] = sgd.update(
-        wide(master),
-        wide(momentum),
-        wide(arena.words(c.gradient, *shape)),
-        wide(arena.words(c.gradient_exponent, exponents, 1)),
-        fraction=c.fraction_bits,
-        reciprocal=sgd.Factor(c.batch_mantissa, c.batch_shift),
-        decay=c.momentum_decay,
-        weight_decay=sgd.Factor(c.weight_decay_mantissa, c.weight_decay_shift),
-        learning_rate=sgd.Factor(int(head["learning_rate_mantissa"]), int(head["learning_rate_shift"])),
-    )
-    if c.flags & C.FLAG_VIEW:
-        weight_view(arena, c, slot)
-
-
-def weight_view(arena: Arena, c: Command, slot: int) -> None:
-    """WEIGHT_VIEW: int8 weights and their exponents from the masters."""
-    del slot
-    master = wide(arena.words(c.master, c.rows, c.columns))
-    w8, ew = sgd.weight_view(master, bool(c.flags & C.FLAG_VIEW_PER_ROW))
-    shape = _weight_shape(c)
-    arena.write_weights(c.weights, w8.reshape(shape), c.groups, bool(c.flags & C.FLAG_PIXELS))
-    arena.words(c.weight_exponent, c.rows)[...] = ew
 
 
 OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {

@@ -1,4 +1,4 @@
-"""The float32 twin, in PyTorch, of a `NetworkGraph`: with L1 batch norm as int8 training has it, or with the usual L2.
+"""The float32 twin, in PyTorch, of a `NetworkGraph`: with L1 batch norm as int8 training has it, the usual L2, or none.
 
 Equation numbers are those of S. Wu et al., "L1-Norm Batch Normalization for Efficient Training of Deep Neural
 Networks", IEEE TNNLS 2018.
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from strop.host.order import uniform
+from strop.runtime.cut import cut
 from strop.runtime.errors import InputError
 from strop.runtime.graph import (
     IMAGES,
@@ -26,11 +27,12 @@ from strop.runtime.graph import (
     Linear,
     MaxPool2d,
     NetworkGraph,
+    Node,
     ReLU,
     Residual,
 )
 
-Norm = Literal["l1", "l2"]
+Norm = Literal["l1", "l2", "none"]
 EPSILON = 1e-5
 RUNNING_RATE = 1 / 16  # 1 - alpha of Algorithm 1, with the alpha of int8 training
 BLACK = -127 / 128
@@ -99,8 +101,19 @@ class L1BatchNorm2d(nn.Module):
         return torch.as_tensor(y)
 
 
+class _Bias(nn.Module):
+    """What is left of batch norm without norm: a bias for each channel of x [N, C, H, W], called beta as there."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias.view(-1, 1, 1)
+
+
 class FloatNetwork(nn.Module):
-    """`graph` in float32, its L1BN layers as L1BN (`norm` "l1") or as conventional batch norm ("l2").
+    """`graph` in float32, its L1BN layers as L1BN (`norm` "l1"), as usual batch norm ("l2"), or as bias ("none").
 
     `initial` maps "conv1.weight" [K, C/groups, R, S], "bn1.gamma" [K], "bn1.beta" [K], "fc3.bias" [K] and so on to real
     values, and, where there are any, "bn1.running_mu" [K] and "bn1.running_sigma" [K]; sigma is the deviation of the
@@ -110,8 +123,8 @@ class FloatNetwork(nn.Module):
 
     def __init__(self, graph: NetworkGraph, norm: Norm, initial: Mapping[str, NDArray[Any]]) -> None:
         super().__init__()
-        if norm not in ("l1", "l2"):
-            raise InputError(f"{graph.name}: norm {norm!r} is unknown; allowed: 'l1', 'l2'")
+        if norm not in ("l1", "l2", "none"):
+            raise InputError(f"{graph.name}: norm {norm!r} is unknown; allowed: 'l1', 'l2', 'none'")
         self.graph, self.norm = graph, norm
         self._last_reader = {source: node for node in graph.nodes for source in node.sources}
         self.layers = nn.ModuleDict(
@@ -140,24 +153,45 @@ class FloatNetwork(nn.Module):
         """Return the trained parameters under the names that strop gives them."""
         named: dict[str, nn.Parameter] = {}
         for name, module in self.layers.items():
-            normalizes = isinstance(module, (L1BatchNorm2d, nn.BatchNorm2d))
+            normalizes = isinstance(module, (L1BatchNorm2d, nn.BatchNorm2d, _Bias))
             for field, parameter in module.named_parameters():
                 named[f"{name}.{({'weight': 'gamma', 'bias': 'beta'}[field]) if normalizes else field}"] = parameter
         return named
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, float32 [N, classes], of uint8 images [N, C, H, W]."""
+        return self._run(self.graph.nodes, IMAGES, self._read(images))
+
+    def front(self, images: Tensor, after: str) -> Tensor:
+        """Return the feature maps, float32 [N, C, H, W], that layer `after` gives of uint8 images [N, C, H, W].
+
+        Raises `InputError` for a layer behind which the graph cannot be cut (runtime/cut.py).
+        """
+        return self._run(self._cut(after)[0], IMAGES, self._read(images))
+
+    def rear(self, maps: Tensor, after: str) -> Tensor:
+        """Return the logits, float32 [N, classes], of what `front` gave; raises `InputError` as it does."""
+        return self._run(self._cut(after)[1], after, maps)
+
+    def _cut(self, after: str) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+        behind = cut(self.graph, after).rear
+        position = len(self.graph.nodes) - len(behind.nodes)
+        return self.graph.nodes[:position], self.graph.nodes[position:]
+
+    def _read(self, images: Tensor) -> Tensor:
         x = (images.to(torch.float32) - 128).clamp_(min=-127) / 128
-        if self.graph.border:
-            x = functional.pad(x, (self.graph.border,) * 4, value=BLACK)
-        outputs = {IMAGES: x}
-        for node in self.graph.nodes:
+        return functional.pad(x, (self.graph.border,) * 4, value=BLACK) if self.graph.border else x
+
+    def _run(self, nodes: tuple[Node, ...], source: str, x: Tensor) -> Tensor:
+        """Run `nodes`, which follow each other in the graph; the first reads `x`, what `source` gives."""
+        count, outputs = len(x), {source: x}
+        for node in nodes:
             read = [outputs[source] for source in node.sources]
             for source in node.sources:
                 if self._last_reader[source] is node:
                     del outputs[source]
             shape = (-1,) if isinstance(node.layer, Linear) else node.input
-            x = self.layers[node.name](*(tensor.reshape(len(images), *shape) for tensor in read))
+            x = self.layers[node.name](*(tensor.reshape(count, *shape) for tensor in read))
             outputs[node.name] = x
         return x
 
@@ -215,6 +249,8 @@ def _module(layer: Layer, channels: int, norm: Norm, last: bool) -> nn.Module:
         return nn.ReLU()
     if isinstance(layer, Residual):
         return _Addition()
+    if norm == "none":
+        return _Bias(channels)
     return L1BatchNorm2d(channels) if norm == "l1" else nn.BatchNorm2d(channels, EPSILON, RUNNING_RATE)
 
 

@@ -127,7 +127,7 @@ def test_images_are_read_as_int8_training_reads_them():
     np.testing.assert_array_equal(logits.detach()[0], [black] * 6 + [black, 0.0, 127 / 128] + [black] * 6)
 
 
-@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("norm", ["l1", "l2", "none"])
 def test_every_layer_has_a_twin_and_evaluation_moves_nothing(norm):
     """Groups, pools and Flatten run under both norms; evaluate neither trains nor leaves training mode."""
     layers = (*GRAPH.layers[:6], ReLU(), GlobalAveragePool(), Linear(3))
@@ -161,6 +161,30 @@ def test_branches_add_up(norm):
     x = (x + part["bn3"](part["conv3"](part["bn2"](part["conv2"](x)).relu()))).relu()
     x = part["bn4"](part["conv4"](x)) + part["bn5"](part["conv5"](x))
     torch.testing.assert_close(network(images), part["fc1"](x.mean((2, 3))))
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "none"])
+def test_front_and_rear_are_the_whole(norm):
+    """A network cut in two gives the logits of the whole, behind branches and with a border, too."""
+    body = (Conv2d(4, (3, 3), padding=(1, 1)), L1BN())
+    layers = (*body, ReLU(), Residual(body), ReLU(), MaxPool2d(), Flatten(), Linear(5), L1BN(), ReLU(), Linear(3))
+    graph = NetworkGraph("residual", (2, 6, 7), layers, border=1)
+    network = FloatNetwork(graph, norm, initial_parameters(graph, 3)).eval()
+    images = torch.arange(4 * 84, dtype=torch.int64).mul(37).remainder(256).to(torch.uint8).view(4, 2, 6, 7)
+    for after in ("relu2", "pool1"):
+        torch.testing.assert_close(network.rear(network.front(images, after), after), network(images), rtol=0, atol=0)
+    with pytest.raises(InputError, match="cannot be cut behind 'conv1'"):
+        network.front(images, "conv1")
+
+
+def test_without_norm_the_beta_is_a_bias():
+    """Norm "none" adds beta to each channel and trains it under its name; there is no gamma."""
+    initial = {**initial_parameters(GRAPH, 0), "bn1.beta": np.array([0.0, 1.0, -2.0, 0.5])}
+    network = FloatNetwork(GRAPH, "none", initial)
+    x = torch.arange(2 * 4 * 2, dtype=torch.float32).view(2, 4, 2, 1)
+    expected = x + torch.tensor([0.0, 1.0, -2.0, 0.5]).view(1, 4, 1, 1)
+    torch.testing.assert_close(network.layers["bn1"](x).detach(), expected, rtol=0, atol=0)
+    assert "bn1.beta" in network.parameters_by_name() and "bn1.gamma" not in network.parameters_by_name()
 
 
 def test_a_state_that_does_not_fit_is_refused():

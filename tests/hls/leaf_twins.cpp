@@ -130,6 +130,9 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
   const QuadGradient gradient = RandomGradient(timed);
   const QuadDither dither = RandomDither(map);
   const SgdConstants sgd = RandomSgd(timed);
+  QuadGradient beyond = gradient;  // running means may lie beyond what a value can be
+  beyond.threshold[Below(kQuad)] = 127;
+  beyond.threshold[Below(kQuad)] = -128;
   std::vector<uint32_t> positions;
   for (uint32_t i = 0; i < kTileWords; ++i) positions.push_back(generator());
   const int32_t low = norm.low;
@@ -160,7 +163,7 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
       {"CountAbove", bytes,
        [=](const LeafTable &t, Arena &m) {
          QuadAbove found = {};
-         t.CountAbove(m.bytes.data(), words, gradient.threshold, found);
+         t.CountAbove(m.bytes.data(), words, beyond.threshold, found);
          std::memcpy(m.values.data(), &found, sizeof found);
        }},
       {"NormalizeWords", bytes,

@@ -8,6 +8,7 @@ from a network's first state, then inference. Record again when NUMERICS.md or t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,39 +44,61 @@ LENET = NetworkGraph(
 # The rest are the self-test's: strides, groups, overlapping pooling; sums of branches; a map too wide for a filter.
 
 
+Compile = Callable[[StateLayout, ArenaBase], Program]
+
+
 def record_network(graph: NetworkGraph, batch: int, frozen: str, seed: int) -> None:
     """Record training steps of `graph`, more of them with the layer `frozen` frozen, then inference."""
-    layout, hyper = StateLayout(graph), Hyperparameters(weight_decay=0.001)
-    origin = ArenaBase(0, 0, 0, 0)
-    probe = compile_training(graph, layout, batch, origin, hyper)
-    commands = align(64 * probe.commands.itemsize)
-    slot_bytes = align(probe.slot.nbytes)
+    hyper = Hyperparameters(weight_decay=0.001)
+    programs: dict[str, Compile] = {
+        "train": lambda layout, base: compile_training(graph, layout, batch, base, hyper),
+        "frozen": lambda layout, base: compile_training(graph, layout, batch, base, hyper, frozenset({frozen})),
+        "infer": lambda layout, base: compile_inference(graph, layout, batch, base),
+    }
+    record_programs(graph, StateLayout(graph), batch, seed, programs)
+
+
+def record_stream(graph: NetworkGraph, batch: int, seed: int) -> None:
+    """Record training steps of `graph` by its running statistics, then more of them with those frozen."""
+
+    def program(statistics: str) -> Compile:
+        hyper = Hyperparameters(statistics=statistics)
+        return lambda layout, base: compile_training(graph, layout, batch, base, hyper)
+
+    programs = {"running": program("running"), "still": program("frozen")}
+    record_programs(graph, StateLayout(graph), batch, seed, programs)
+
+
+def record_programs(
+    graph: NetworkGraph, layout: StateLayout, batch: int, seed: int, programs: Mapping[str, Compile]
+) -> None:
+    """Record a run of each program, by the end of its file's name, from where the one before left the memory."""
+    probes = [compiled(layout, ArenaBase(0, 0, 0, 0)) for compiled in programs.values()]
+    commands = align(64 * probes[0].commands.itemsize)
+    slot_bytes = align(max(probe.slot.nbytes for probe in probes))
     base = ArenaBase(
         commands=layout.nbytes,
         report=layout.nbytes + commands,
         slots=layout.nbytes + commands + align(REPORT.itemsize),
         workspace=layout.nbytes + commands + align(REPORT.itemsize) + SLOTS * slot_bytes,
     )
-    training = compile_training(graph, layout, batch, base, hyper)
-    tuning = compile_training(graph, layout, batch, base, hyper, frozenset({frozen}))
-    inference = compile_inference(graph, layout, batch, base)
-    arena = np.zeros(base.workspace + max(p.workspace_bytes for p in (training, tuning, inference)), np.uint8)
+    arena = np.zeros(base.workspace + max(probe.workspace_bytes for probe in probes), np.uint8)
 
     device = ReferenceDevice()
     for name, array in initial_state(graph, seed).items():
         _put(arena, layout.offset(name), array)
     device.allocate(arena.size)
     device.write(0, arena)
-    views = compile_views(graph, layout, base, hyper)
+    views = compile_views(graph, layout, base, Hyperparameters())
     device.write(base.commands, views.commands)
     views.raise_for(device.run(_registers(views, base, slot_bytes, 1)))
     arena = device.read(0, arena.size)
 
     for slot in range(SLOTS):
-        _fill(arena, graph, training, base.slots + slot * slot_bytes, seed + slot)
-    after = _record(f"small-{graph.name}-train", training, arena, base, slot_bytes, STEPS, layout)
-    after = _record(f"small-{graph.name}-frozen", tuning, after, base, slot_bytes, STEPS, layout)
-    _record(f"small-{graph.name}-infer", inference, after, base, slot_bytes, 1, layout)
+        _fill(arena, graph, probes[0], base.slots + slot * slot_bytes, seed + slot)
+    for end, compiled in programs.items():
+        steps = 1 if end == "infer" else STEPS
+        arena = _record(f"small-{graph.name}-{end}", compiled(layout, base), arena, base, slot_bytes, steps, layout)
 
 
 def _record(
@@ -138,6 +161,7 @@ def main() -> None:
     record_network(STRIDED, 10, "conv1", seed=2)
     record_network(WIDE, 7, "conv1", seed=3)
     record_network(RESIDUAL, 6, "conv2", seed=4)
+    record_stream(RESIDUAL, 1, seed=5)
     for path in sorted(FOLDER.glob("*.bin")):
         print(f"{path.name}: {path.stat().st_size} bytes, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}")
 

@@ -20,6 +20,7 @@ def recorded(path: Path) -> Golden:
     command = np.zeros(1, COMMAND)
     sizes = {"batch": 3, "channels_in": 1, "height_in": 2, "width_in": 5, "height_out": 2, "width_out": 5}
     places = {"source": SOURCE, "target": TARGET, "target_plane": 640, "target_exponent": EXPONENT}
+    sizes["exponent"] = C.INPUT_EXPONENT
     for name, value in {"opcode": C.OP_INPUT, **sizes, **places}.items():
         command[name] = value
     arena = np.zeros(8192, np.uint8)

@@ -35,6 +35,18 @@ def test_survives_json() -> None:
     assert FitCursor.from_dict(json.loads(json.dumps(CURSOR.to_dict()))) == CURSOR
 
 
+def test_settings_of_a_stream_survive_and_plain_ones_say_what_they_said() -> None:
+    """Protects old checkpoints, which lack what came later, and the bytes of plain ones, which lack it, too."""
+    plain = CURSOR.settings.to_dict()
+    assert set(plain) == {"batch", "momentum", "weight_decay", "per_channel_weights", "frozen"}
+    assert TrainingSettings.from_dict(plain) == CURSOR.settings
+    stream = TrainingSettings(1, Hyperparameters(statistics="running"))
+    assert set(stream.to_dict()) - set(plain) == {"statistics"}
+    assert TrainingSettings.from_dict(json.loads(json.dumps(stream.to_dict()))) == stream
+    with pytest.raises(InputError, match="statistics is 'none'"):
+        TrainingSettings.from_dict({**plain, "statistics": "none"})
+
+
 def test_says_where_it_is() -> None:
     """Protects the counts that people and services read."""
     assert (CURSOR.epochs, CURSOR.finished, replace(CURSOR, done=10).finished) == (4, False, True)

@@ -154,11 +154,12 @@ def conv_commands(draw: st.DrawFn) -> Case:
 
 @st.composite
 def l1bn_forwards(draw: st.DrawFn) -> Case:
-    """Draw L1BN_FORWARD, of a map or fully connected, training or FIXED, first step or later."""
+    """Draw L1BN_FORWARD, of a map or fully connected, training, FIXED or RUNNING, first step or later."""
     side = st.just(1) if draw(st.booleans()) else st.integers(1, 13)
     f = {"channels_out": draw(st.integers(1, 40)), "height_out": draw(side), "width_out": draw(side)}
     f |= {"batch": draw(st.integers(1, 90)), "activation": draw(st.integers(0, 1))}
-    f |= {"exponent": draw(st.just(3) | st.integers(0, 7)), "flags": draw(st.sampled_from([0, 0, C.FLAG_FIXED]))}
+    f |= {"exponent": draw(st.just(3) | st.integers(0, 7))}
+    f |= {"flags": draw(st.sampled_from([0, 0, C.FLAG_FIXED, C.FLAG_RUNNING]))}
     k = f["channels_out"]
     inputs = {
         "source": draw(int8_tensors(*shape_of(f, "channels_out", "batch", "height_out", "width_out"))),
@@ -174,7 +175,7 @@ def l1bn_forwards(draw: st.DrawFn) -> Case:
 
 @st.composite
 def l1bn_backwards(draw: st.DrawFn) -> Case:
-    """Draw L1BN_BACKWARD with what the reference's forward pass left."""
+    """Draw L1BN_BACKWARD with what the reference's forward pass left; after FIXED it may be RUNNING."""
     _, f, forward = draw(l1bn_forwards())
     made = run_op(ReferenceDevice(), C.OP_L1BN_FORWARD, f, forward)
     inputs = {
@@ -187,6 +188,8 @@ def l1bn_backwards(draw: st.DrawFn) -> Case:
         "site": draw(sites()),
         "dither": draw(counters),
     }
+    if f["flags"] == C.FLAG_FIXED:  # statistics that are frozen, in a layer that trains or does not
+        f["flags"] = draw(st.sampled_from([C.FLAG_FIXED, C.FLAG_RUNNING]))
     return C.OP_L1BN_BACKWARD, f, inputs
 
 
@@ -221,13 +224,13 @@ def layout_changes(draw: st.DrawFn) -> Case:
 
 @st.composite
 def input_conversions(draw: st.DrawFn) -> Case:
-    """Draw INPUT with any border, from the slot or from the arena."""
+    """Draw INPUT with any border and exponent, from the slot or from the arena."""
     f = {"batch": draw(st.integers(1, 20)), "channels_in": draw(st.integers(1, 4))}
     f |= {"height_in": draw(st.integers(1, 33)), "width_in": draw(st.integers(1, 33))}
     for pad, size, out in (("pad_top", "height_in", "height_out"), ("pad_left", "width_in", "width_out")):
         f[pad] = draw(st.integers(0, 5))
         f[out] = f[size] + f[pad] + draw(st.integers(0, 5))
-    f["flags"] = draw(st.sampled_from([0, C.FLAG_SOURCE_IN_SLOT]))
+    f["flags"], f["exponent"] = draw(st.sampled_from([0, C.FLAG_SOURCE_IN_SLOT])), draw(st.integers(0, 8))
     if f["channels_in"] <= C.MAX_PIXEL_CHANNELS and draw(st.booleans()):
         f["flags"] |= C.FLAG_PIXELS
         f["columns"] = draw(st.just(0) | st.integers(0, C.MAX_KERNEL - 1))

@@ -107,6 +107,8 @@ CONTRADICTIONS = [
     (C.OP_MAX_POOL_FORWARD, {"width_out": 3, "stride_w": 3}, "width_out"),
     (C.OP_CONV_FORWARD, {"flags": C.FLAG_LOGITS, "width_out": 1}, "height_out"),
     (C.OP_CONV_FORWARD, {"flags": C.FLAG_LOGITS, "height_out": 1}, "width_out"),
+    (C.OP_L1BN_FORWARD, {"flags": C.FLAG_FIXED | C.FLAG_RUNNING}, "flags"),
+    (C.OP_L1BN_BACKWARD, {"flags": C.FLAG_FIXED | C.FLAG_RUNNING}, "flags"),
     (C.OP_L1BN_FORWARD, {"batch": 4096, "height_out": 1024, "width_out": 1024}, "batch"),  # m wraps to 0 in 32 bits
     (C.OP_CONV_INPUT_GRADIENT, {"batch": 4096, "height_in": 33, "height_out": 33}, "batch"),
     (C.OP_CONV_FORWARD, {"channels_in": 60000, "kernel_h": 5, "height_out": 2}, "channels_in"),

@@ -25,6 +25,18 @@ def test_statistics_by_hand() -> None:
     assert l1bn.mean_and_deviation(np.array([[0, -1] + [0] * 126]))[0].tolist() == [0]  # -64/128: the tie goes up
 
 
+def test_statistics_in_a_stream_by_hand() -> None:
+    """Protects 1.12: the running mean moves first, the deviation is about it, and both normalize."""
+    x8, ex = integers(20).reshape(1, 1), integers(10)  # one sample of 20 * 2^-10; the running unit is 2^-16: 1 to 1
+    found = l1bn.in_stream(x8, integers(640), integers(320), ex, first=False)
+    assert [part.tolist() for part in found] == [[680], [338], [680], [338]]  # + 640/16; about 680: 600, + 280/16
+    first = l1bn.in_stream(x8, integers(-5), integers(-5), ex, first=True)
+    assert [part.tolist() for part in first] == [[1280], [1], [1280], [1]]  # copied: the sample itself, deviation 1
+    far = l1bn.in_stream(np.array([[-127, 127]]), integers(2**31 - 1), integers(0), ex, first=False)
+    assert far[2].tolist() == [32767]  # cut, far beyond int8
+    assert far[1].tolist() == [2048] == far[3].tolist()  # both are 32767 away on average, a sixteenth of which counts
+
+
 def test_a_constant_channel_has_deviation_one() -> None:
     """Protects the division: sigma never is 0, and the output is beta."""
     x8 = np.full((1, 10), 77, np.int64)

@@ -1,0 +1,155 @@
+"""One run over a benchmark: a learner goes through its experiences, is measured after each, and becomes a record.
+
+A run can be broken off anywhere and goes on from its files: the learner's checkpoint, and beside it what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strop.host.atomic_file import write_atomically
+from strop.host.continual.experience import Benchmark, Experience
+from strop.host.continual.learned import Learned
+from strop.host.continual.learner import Learner, OnStep
+from strop.host.continual.metrics import AccuracyMatrix
+from strop.host.continual.report import RunRecord
+from strop.host.samples import check_samples
+from strop.runtime.cut import cut
+from strop.runtime.errors import CheckpointError
+from strop.runtime.estimate import step_seconds
+
+OnExperience = Callable[[Experience, Learned, list[float]], None]
+
+
+class BenchmarkRun:
+    """A run of `learner` over `benchmark`; `learner` is new, or was loaded from `checkpoint`.
+
+    checkpoint: where the run keeps itself, every `checkpoint_every` steps and after each experience; what it measured
+    so far stands beside it in a .json file. watts: the power of each board, by name, for the modelled energy.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        learner: Learner,
+        *,
+        strategy: str,
+        seed: int,
+        checkpoint: Path | None = None,
+        checkpoint_every: int | None = None,
+        watts: Mapping[str, float] | None = None,
+    ) -> None:
+        for experience in benchmark.experiences:
+            check_samples(experience.train, learner.model.graph, learner.model.classes, "the benchmark")
+        self.benchmark, self.learner, self.strategy, self.seed = benchmark, learner, strategy, seed
+        self._checkpoint, self._every, self._watts = checkpoint, checkpoint_every, watts
+        self._rows: list[list[float]] = []
+        self._seconds: list[float] = []
+        self._modelled: dict[str, float] = {}
+        if learner.steps or learner.experiences or learner.cursor:
+            self._read_progress()
+
+    def run(self, on_step: OnStep | None = None, on_experience: OnExperience | None = None) -> RunRecord:
+        """Go through the experiences that are left; return the record. Raises what learning raises."""
+        experiences = self.benchmark.experiences
+        if not self._rows:
+            self._measure()  # before any training
+        if len(self._rows) == self.learner.experiences:  # it ended between the checkpoint and the measurement
+            self._seconds.append(0.0)  # not known any more
+            self._measure()
+        while self.learner.experiences < len(experiences):
+            experience = experiences[self.learner.experiences]
+            modelled, before = self._step_seconds(), self.learner.steps
+            resumed = 0 if self.learner.cursor is None else self.learner.cursor.done
+            learned = self.learner.learn(
+                experience, checkpoint=self._checkpoint, checkpoint_every=self._every, on_step=on_step
+            )
+            steps = self.learner.steps - before + resumed
+            self._seconds.append(learned.seconds)
+            for board, seconds in modelled.items():
+                self._modelled[board] = self._modelled.get(board, 0.0) + seconds * steps
+            self._measure()
+            if on_experience is not None:
+                on_experience(experience, learned, self._rows[-1])
+        return self._record()
+
+    def _measure(self) -> None:
+        learner = self.learner
+        # a network that no step has trained has no shifts to infer with; it guesses
+        guess = 1.0 / len(learner.model.classes)
+        tests = [experience.test for experience in self.benchmark.experiences]
+        self._rows.append([learner.evaluate(test) if learner.model.steps else guess for test in tests])
+        self._write_progress()
+
+    def _step_seconds(self) -> dict[str, float]:
+        """Return the modelled time of a step of the coming experience, by board."""
+        settings = self.learner.session_settings()
+        graph = self.learner.model.graph
+        batch = settings.batch - 1  # the session has room for one more, which is used where one sample is left over
+        if settings.after is not None:
+            return step_seconds(cut(graph, settings.after).rear, batch, settings.hyper, frozenset())
+        return step_seconds(graph, batch, settings.hyper, settings.frozen)
+
+    def _record(self) -> RunRecord:
+        learner, experiences = self.learner, self.benchmark.experiences
+        seen = np.cumsum([len(experience.train) for experience in experiences]).tolist()
+        curve = tuple(
+            (count, float(np.mean(row[: index + 1])))
+            for index, (count, row) in enumerate(zip(seen, self._rows[1:], strict=True))
+        )
+        joules = None
+        if self._watts is not None:
+            joules = {board: s * self._watts[board] for board, s in self._modelled.items() if board in self._watts}
+        memory = learner.memory()
+        return RunRecord(
+            benchmark=self.benchmark.name,
+            strategy=self.strategy,
+            seed=self.seed,
+            matrix=AccuracyMatrix(np.array(self._rows)),
+            curve=curve,
+            seconds=tuple(self._seconds),
+            modelled_seconds=self._modelled,
+            modelled_joules=joules,
+            buffer_bytes=memory.buffer,
+            memory={part: nbytes for part, nbytes in memory.to_dict().items() if part != "total"},
+            settings=self._settings(),
+            digest=learner.model.digest(),
+            experiences=tuple(experience.name for experience in experiences),
+            samples=tuple(len(experience.train) for experience in experiences),
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        learner = self.learner
+        strategies = [{"name": strategy.name, **strategy.options} for strategy in learner.strategies]
+        return {"network": learner.model.graph.name, **learner.settings.to_dict(), "strategies": strategies}
+
+    # -- files ----------------------------------------------------------------------------------------------------
+    def _write_progress(self) -> None:
+        if self._checkpoint is not None:
+            content = {"rows": self._rows, "seconds": self._seconds, "modelled_seconds": self._modelled}
+            write_atomically(progress_path(self._checkpoint), [json.dumps(content).encode()])
+
+    def _read_progress(self) -> None:
+        assert self._checkpoint is not None
+        path = progress_path(self._checkpoint)
+        try:
+            content = json.loads(path.read_bytes())
+            self._rows = [[float(value) for value in row] for row in content["rows"]]
+            self._seconds = [float(value) for value in content["seconds"]]
+            self._modelled = {str(board): float(value) for board, value in content["modelled_seconds"].items()}
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: what a run measured so far cannot be read ({error}); start it anew"
+            ) from error
+        if not self.learner.experiences <= len(self._rows) <= self.learner.experiences + 1:
+            raise CheckpointError(f"{path} and its checkpoint are not of one run: start it anew")
+
+
+def progress_path(checkpoint: Path) -> Path:
+    """Return where the measurements of the run with this checkpoint stand."""
+    return checkpoint.with_suffix(".progress.json")
