@@ -21,7 +21,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from strop.host.atomic_file import why_not_writable, write_atomically
-from strop.host.classes import check_spare_rows
+from strop.host.classes import check_rows
 from strop.host.cursor import FitCursor, TrainingSettings
 from strop.host.history import History
 from strop.host.version import strop_version
@@ -315,7 +315,7 @@ def _assemble(
         rows = {n.removeprefix(HISTORY_PREFIX): a for n, a in arrays.items() if n.startswith(HISTORY_PREFIX)}
         history = History.from_parts(manifest["history"], rows)
     classes = tuple(map(str, manifest["classes"]))
-    check_spare_rows(graph, state, len(classes))
+    check_rows(graph, state, len(classes))
     if not 1 <= len(classes) <= graph.classes or (
         cursor is not None and (history is None or len(history.steps) != cursor.done)
     ):

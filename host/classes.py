@@ -35,23 +35,30 @@ def numbered(count: int) -> tuple[str, ...]:
 def named_classes(graph: NetworkGraph, classes: Any, state: State) -> tuple[str, ...]:
     """Return the names of the first rows; without `classes` (None) all rows, numbered.
 
-    Raises `InputError` unless they are different names, no more than rows, and all other rows are spare.
+    Raises `InputError` unless they are different names, no more than rows, and just the other rows are spare.
     """
     names = numbered(graph.classes) if classes is None else tuple(classes)
     if isinstance(classes, str) or not 1 <= len(set(names)) == len(names) <= graph.classes:
-        raise InputError(f"classes are {classes!r}; {graph.name} needs {graph.classes} different names")
-    check_spare_rows(graph, state, len(names))
+        raise InputError(f"classes are {classes!r}; {graph.name} takes 1 to {graph.classes} different names")
+    check_rows(graph, state, len(names))
     return names
 
 
-def check_spare_rows(graph: NetworkGraph, state: State, named: int) -> None:
-    """Raise `InputError` where a row behind the `named` first ones was trained as a class: its name was left out."""
+def check_rows(graph: NetworkGraph, state: State, named: int) -> None:
+    """Raise `InputError` unless the `named` first rows can be those of classes, and all others are spare."""
+    weight, bias = (state[f"{_last(graph)}.{part}"] for part in ("weight", "bias"))
     # half of it, because a row that was not quite inert (see above) may have moved a little
-    trained = np.flatnonzero(state[f"{_last(graph)}.bias"][named:] > SPARE_BIAS // 2)
+    trained = np.flatnonzero(bias[named:] > SPARE_BIAS // 2)
     if trained.size:
         raise InputError(
             f"{named} classes are named, but {graph.name} has {graph.classes} output rows, and row "
             f"{named + int(trained[0])} is not spare: name all classes"
+        )
+    spare = np.flatnonzero((bias[:named] == SPARE_BIAS) & ~weight[:named].any(axis=(1, 2, 3)))
+    if spare.size:
+        raise InputError(
+            f"{named} classes are named, but row {int(spare[0])} of {graph.name} is spare in this state, and could not "
+            "learn: name only the classes in front of it, and let model.add_class(name) name others"
         )
 
 

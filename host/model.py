@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,15 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from strop.host.answers import Evaluation, Prediction
 from strop.host.checked import class_count, data_set, device_of, file_path, layer_names, pixels, real, whole
-from strop.host.checkpoint import (
-    Checkpoint,
-    LearnerRecord,
-    check_destination,
-    read_checkpoint,
-    state_digest,
-    write_checkpoint,
-)
-from strop.host.classes import check_spare_rows, named_classes, new_class, numbered, with_named_row, with_spare_rows
+from strop.host.checkpoint import Checkpoint, LearnerRecord, read_checkpoint, state_digest, write_checkpoint
+from strop.host.classes import check_rows, named_classes, new_class, numbered, with_named_row, with_spare_rows
 from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.fit import OnEpoch, OnStep
@@ -126,7 +118,7 @@ class Model:
         file that was there is intact then.
         """
         with self._residence.turn("save"):
-            return write_checkpoint(file_path(path), replace(self._checkpoint(), learner=learner))
+            return write_checkpoint(file_path(path), self._training.checkpoint(self._classes, learner))
 
     # -- what it is -----------------------------------------------------------------------------------------------
     @property
@@ -230,7 +222,9 @@ class Model:
         )
         with self._residence.turn("fit"):
             cursor = self._training.plan(request, dataset)
-            return self._run(cursor, None, dataset, validation, checkpoint, on_step, on_epoch)
+            return self._training.run(
+                cursor, None, dataset, validation, checkpoint, self._classes, on_step=on_step, on_epoch=on_epoch
+            )
 
     def resume(
         self,
@@ -255,7 +249,9 @@ class Model:
         checkpoint = self._check_fit(dataset, validation, checkpoint)
         cursor.dataset.check(dataset)
         with self._residence.turn("resume"):
-            return self._run(cursor, self.history, dataset, validation, checkpoint, on_step, on_epoch)
+            return self._training.run(
+                cursor, self.history, dataset, validation, checkpoint, self._classes, on_step=on_step, on_epoch=on_epoch
+            )
 
     def partial_fit(self, images: NDArray[np.uint8], labels: ArrayLike, *, learning_rate: float = 0.01) -> StepResult:
         """Train once on images uint8 [n, C, H, W], n >= 2, with integer labels [n], as they come; return the result.
@@ -290,9 +286,9 @@ class Model:
         """Train on mini-batches as they come, for loops of one's own; return each step's result.
 
         They are taken while the device trains on those before (`Session.train`), after `prepare` was called with the
-        session; on_result is called with each step's result. With `settings.after` they hold feature maps that
-        `features` gave, as bytes value + 128. Whatever is raised on the way, the model is as before the call. An
-        interrupted fit cannot be resumed afterwards.
+        session; on_result is called with each step's result. Labels are those of named classes. With `settings.after`
+        they come with feature maps that `features` gave, as bytes value + 128. Whatever is raised on the way, the model
+        is as before the call. An interrupted fit cannot be resumed afterwards.
         """
         with self._residence.turn("train_on"):
             return self._training.train_on(settings, known_labels(minibatches, self._classes), prepare, on_result)
@@ -300,11 +296,11 @@ class Model:
     def load_state(self, state: dict[str, NDArray[Any]], *, steps: int) -> None:
         """Go on from `state`, a state of this network after `steps` training steps; copied.
 
-        Raises `CheckpointMismatch`, or `InputError` if an output without a name is not spare in it; the model is as it
-        was then. An interrupted fit cannot be resumed afterwards.
+        Raises `CheckpointMismatch`, or `InputError` if other outputs are spare in it than here; the model is as it was
+        then. An interrupted fit cannot be resumed afterwards.
         """
         StateLayout(self._graph).check(state)
-        check_spare_rows(self._graph, state, len(self._classes))
+        check_rows(self._graph, state, len(self._classes))
         with self._residence.turn("load_state"):
             self._training.restart({name: array.copy() for name, array in state.items()}, whole("steps", steps, 0))
 
@@ -377,32 +373,6 @@ class Model:
         self.close()
 
     # -- inside ---------------------------------------------------------------------------------------------------
-    def _run(
-        self,
-        cursor: FitCursor,
-        earlier: History | None,
-        dataset: Dataset,
-        validation: Dataset | None,
-        checkpoint: str | Path | None,
-        on_step: OnStep | None,
-        on_epoch: OnEpoch | None,
-    ) -> History:
-        """Run a stretch of a fit, which writes its checkpoints on the way."""
-
-        def save() -> None:
-            if checkpoint is not None:
-                write_checkpoint(checkpoint, self._checkpoint())
-
-        if checkpoint is not None:
-            check_destination(checkpoint)
-        saving = None if checkpoint is None else save
-        return self._training.run(cursor, earlier, dataset, validation, save=saving, on_step=on_step, on_epoch=on_epoch)
-
-    def _checkpoint(self) -> Checkpoint:
-        t = self._training
-        state = self._residence.state()
-        return Checkpoint(self._graph, state, self._classes, t.steps, t.settings, t.cursor, t.history)
-
     def _check(self, dataset: Dataset, what: str) -> None:
         check_samples(data_set(dataset, what), self._graph, self._classes, what)
 

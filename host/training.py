@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from strop.host.checkpoint import Checkpoint, LearnerRecord, check_destination, write_checkpoint
 from strop.host.cursor import DEFAULT_BATCH, FitCursor, TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.fit import FitRun, OnEpoch, OnStep
@@ -31,6 +33,11 @@ class Training:
         self.cursor: FitCursor | None = None
         self.history: History | None = None
 
+    def checkpoint(self, classes: tuple[str, ...], learner: LearnerRecord | None = None) -> Checkpoint:
+        """Return what a file holds of a model with these classes, and of its learner if it has one."""
+        graph, state = self.residence.graph, self.residence.state()
+        return Checkpoint(graph, state, classes, self.steps, self.settings, self.cursor, self.history, learner)
+
     def plan(self, request: FitRequest, dataset: Dataset) -> FitCursor:
         """Return the fit that `request` describes; a mini-batch "auto" becomes one that fits the device's memory."""
         largest = DEFAULT_BATCH
@@ -51,12 +58,16 @@ class Training:
         earlier: History | None,
         dataset: Dataset,
         validation: Dataset | None,
+        file: Path | None,
+        classes: tuple[str, ...],
         *,
-        save: Callable[[], None] | None,
         on_step: OnStep | None,
         on_epoch: OnEpoch | None,
     ) -> History:
-        """Run a stretch of a fit; whenever it commits, state, counts and history change together."""
+        """Run a stretch of a fit; whenever it commits, state, counts and history change together.
+
+        Its checkpoints, of a model with these classes, go to `file`, if that is not None.
+        """
         self.residence.state()  # to fall back to
         before = self.steps - cursor.done
 
@@ -65,6 +76,12 @@ class Training:
             self.steps, self.cursor, self.history = before + reached.done, reached, history
             self.settings = reached.settings
 
+        def save() -> None:
+            if file is not None:
+                write_checkpoint(file, self.checkpoint(classes))
+
+        if file is not None:
+            check_destination(file)
         try:
             if cursor.done == 0:  # a new fit, or one that was interrupted before its first step
                 self.residence.forget_momenta(cursor.settings)
@@ -73,7 +90,7 @@ class Training:
                 on_step=on_step,
                 on_epoch=on_epoch,
                 commit=commit,
-                save=save,
+                save=None if file is None else save,
             ).run()
         except BaseException:
             self.residence.go_back()

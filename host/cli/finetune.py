@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
-from strop.host import Evaluation, Model
+from strop.host import Evaluation, Model, read_manifest
 from strop.host.cli.arguments import (
     Commands,
     Defaults,
@@ -31,11 +32,13 @@ from strop.host.cli.training import (
     training_facts,
 )  # fmt: skip
 from strop.host.data import Dataset, shift_dataset
+from strop.runtime.errors import InputError
 
 DEFAULTS = Defaults(epochs=None, steps=300, batch=32, learning_rate=0.01, schedule="step")
 EXAMPLE = """examples:
   strop finetune lenet5-fashion-mnist --data photos/ --output mine.safetensors --plot mine.png
-  strop finetune mine.safetensors --data fashion-mnist --shift rotate90 --freeze conv1 --output new.safetensors"""
+  strop finetune mine.safetensors --data fashion-mnist --shift rotate90 --freeze conv1 --output new.safetensors
+  strop finetune mine.safetensors --data photos/ --add-class scarf --output more.safetensors"""
 
 
 def add_parser(commands: Commands) -> None:
@@ -46,6 +49,12 @@ def add_parser(commands: Commands) -> None:
     add_training(parser, DEFAULTS)
     parser.add_argument(
         "--freeze", dest="frozen", type=names, metavar="LAYERS", help="layers to keep as they are, such as conv1,conv2"
+    )
+    parser.add_argument(
+        "--add-class",
+        action="append",
+        metavar="NAME",
+        help="give an output to a new class of --data; may be repeated",
     )
     remotes = extensions(REMOTE_GROUP)
     add_results(parser, required=not remotes)
@@ -71,6 +80,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _finetune(model: Model, targets: Targets, arguments: argparse.Namespace, output: Output) -> None:
+    added = tuple(arguments.add_class or ())
+    if arguments.resume:
+        _refuse_other_classes(targets, model.classes, added)
+    model = with_classes(model, added)
     form = form_of(model, arguments.layout)
     dataset = load_split(arguments.data, "train", form)
     tests = _tests(load_validation(arguments.validation, arguments.data, form, output), arguments.shift)
@@ -103,6 +116,26 @@ def _finetune(model: Model, targets: Targets, arguments: argparse.Namespace, out
         "after": {name: evaluation_document(measured) for name, measured in after.items()},
     }
     output.document("strop.finetune/1", {**document, **training_document(model, history, targets)})
+
+
+def with_classes(model: Model, names: Sequence[str]) -> Model:
+    """Return a model that has these classes too, on the same device: the same one if it has outputs to spare."""
+    lacking = len(names) - model.spare_classes
+    if lacking > 0:
+        model = model.with_spare_classes(lacking, device=model.device)
+    for name in names:
+        model.add_class(name)
+    return model
+
+
+def _refuse_other_classes(targets: Targets, source: tuple[str, ...], added: tuple[str, ...]) -> None:
+    """Raise InputError where the interrupted training added other classes to those of its source."""
+    began = tuple(map(str, read_manifest(targets.output).get("classes", ())))
+    if began[: len(source)] == source and began != source + added:  # all else is another network: told elsewhere
+        raise InputError(
+            f"--add-class is {', '.join(added) or 'not given'}, but this training began with "
+            f"{', '.join(began[len(source) :]) or 'none'}; add the same classes as then"
+        )
 
 
 def measure(model: Model, tests: dict[str, Dataset]) -> dict[str, Evaluation]:

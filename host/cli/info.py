@@ -33,7 +33,9 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Describe; return the exit code."""
     subject = read_subject(arguments)
-    document = _network(subject.graph, subject.batch, plan_memory(subject.graph, subject.batch, subject.hyper), output)
+    named = subject.graph.classes if subject.checkpoint is None else len(subject.checkpoint.classes)
+    memory = plan_memory(subject.graph, subject.batch, subject.hyper)
+    document = _network(subject.graph, named, subject.batch, memory, output)
     content = None
     if subject.checkpoint is not None and subject.path is not None:
         content = _checkpoint(subject.path, subject.checkpoint)
@@ -43,8 +45,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     return OK
 
 
-def _network(graph: NetworkGraph, batch: int, memory: MemoryReport, output: Output) -> dict[str, Any]:
-    """Print a network and its memory; return both as plain data."""
+def _network(graph: NetworkGraph, named: int, batch: int, memory: MemoryReport, output: Output) -> dict[str, Any]:
+    """Print a network, of whose outputs `named` have a class, and its memory; return both as plain data."""
     layout = StateLayout(graph)
     layers: list[dict[str, Any]] = []
     for node in graph.nodes:
@@ -61,7 +63,9 @@ def _network(graph: NetworkGraph, batch: int, memory: MemoryReport, output: Outp
         )
     parameters = sum(layer["parameters"] for layer in layers)
     border = f", with a border of {graph.border}" if graph.border else ""
-    output.line(f"{graph.name}: images of {_by(graph.input)}{border}, {graph.classes} classes", "bold")
+    spare = graph.classes - named
+    classes = f"{named} classes" + (f" and {spare} spare outputs" if spare else "")
+    output.line(f"{graph.name}: images of {_by(graph.input)}{border}, {classes}", "bold")
     output.line()
     rows = [[y["name"], y["kind"], _by(y["output"]), f"{y['parameters']:,}", f"{y['state_bytes']:,}"] for y in layers]
     other = layout.nbytes - sum(layer["state_bytes"] for layer in layers)
@@ -91,6 +95,7 @@ def _checkpoint(path: Path, found: Checkpoint) -> dict[str, Any]:
         "file_bytes": path.stat().st_size,
         "steps": found.steps,
         "classes": found.classes,
+        "spare_classes": found.graph.classes - len(found.classes),
         "digest": state_digest(found.state),
         **{name: manifest[name] for name in ("format_version", "numerics_version", "strop_version")},
         "settings": found.settings.described(),
@@ -102,12 +107,14 @@ def _checkpoint(path: Path, found: Checkpoint) -> dict[str, Any]:
 
 
 def _checkpoint_facts(path: Path, content: dict[str, Any]) -> list[tuple[str, object]]:
+    spare = content["spare_classes"]
     facts: list[tuple[str, object]] = [
         ("checkpoint", f"{path}, {content['file_bytes']:,} bytes"),
         ("training steps", f"{content['steps']:,}"),
         ("state", f"sha256 {content['digest']}"),
         ("versions", "numerics {numerics_version}, format {format_version}, strop {strop_version}".format_map(content)),
         ("classes", ", ".join(content["classes"])),
+        *([("spare outputs", f"{spare}, for strop finetune --add-class")] if spare else []),
         ("hyperparameters", _words(content["settings"])),
     ]
     fit = content["fit"]

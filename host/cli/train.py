@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from strop.host import Model
+from strop.host import Model, read_checkpoint
+from strop.host.classes import wider
 from strop.host.cli.arguments import (
     Commands,
     Defaults,
@@ -14,6 +15,7 @@ from strop.host.cli.arguments import (
     add_device,
     add_results,
     add_training,
+    at_least,
     height_and_width,
 )  # fmt: skip
 from strop.host.cli.exit_codes import OK
@@ -31,6 +33,7 @@ from strop.host.cli.training import (
 )  # fmt: skip
 from strop.host.data import Dataset, shift_dataset
 from strop.host.models import MODELS, build_model
+from strop.runtime.errors import InputError
 
 DEFAULTS = Defaults(epochs=1, steps=None, batch=128, learning_rate=0.1, schedule="constant")
 EXAMPLE = """examples:
@@ -44,6 +47,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("network", metavar="NETWORK", help=", ".join(MODELS))
     add_data(parser)
     parser.add_argument("--image-size", type=height_and_width, metavar="HxW", help="resize the images of a folder")
+    parser.add_argument(
+        "--spare-classes", type=at_least(0), metavar="N", help="more outputs, for classes that come later (default: 0)"
+    )
     add_training(parser, DEFAULTS)
     add_results(parser)
     add_device(parser)
@@ -61,15 +67,30 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         validation = validation and shift_dataset(validation, arguments.shift)
     where = {"device": arguments.device, "threads": arguments.threads}
     if arguments.resume:
-        declared = build_model(arguments.network, dataset.image_shape, len(dataset.classes))
+        spare = _spare_classes(targets, arguments)
+        declared = wider(build_model(arguments.network, dataset.image_shape, len(dataset.classes)), spare)
         model = Model.load(targets.output, graph=declared, **where)
         refuse_changes(arguments, model)
     else:
         seed = DEFAULTS.seed if arguments.seed is None else arguments.seed
-        model = Model.create(arguments.network, input=dataset.image_shape, classes=dataset.classes, seed=seed, **where)
+        spare = arguments.spare_classes or 0
+        shape, classes = dataset.image_shape, dataset.classes
+        model = Model.create(arguments.network, input=shape, classes=classes, spare_classes=spare, seed=seed, **where)
     with model:
         _train(model, dataset, validation, targets, arguments, output)
     return OK
+
+
+def _spare_classes(targets: Targets, arguments: argparse.Namespace) -> int:
+    """Return how many spare outputs the interrupted training has. Raises InputError where others are asked for."""
+    found = read_checkpoint(targets.output)
+    spare = found.graph.classes - len(found.classes)
+    if arguments.spare_classes not in (None, spare):
+        raise InputError(
+            f"--spare-classes is {arguments.spare_classes}, but this training began with {spare}; leave "
+            "--spare-classes out"
+        )
+    return spare
 
 
 def _train(

@@ -140,6 +140,7 @@ def training_document(model: Model, history: History, targets: Targets) -> dict[
     return {
         "network": model.graph.name,
         "classes": model.classes,
+        "spare_classes": model.spare_classes,
         "output": targets.output,
         "plot": targets.plot,
         "device": history.device,

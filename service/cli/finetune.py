@@ -29,7 +29,9 @@ WORDS = (
 ONLY_REMOTE = (
     "follow", "dry_run", "idempotency_key", "key_file", "promote", "min_accuracy", "reference", "max_forgetting",
 )  # fmt: skip
-ONLY_LOCAL = {"threads": None, "resume": False, "plot": None, "device": "auto"}  # and what they are if not given
+ONLY_LOCAL = {  # and what they are if not given
+    "threads": None, "resume": False, "plot": None, "device": "auto", "add_class": None,
+}  # fmt: skip
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -329,6 +329,18 @@ def test_a_name_that_was_left_out_is_noticed(model: Model) -> None:
         Model(tiny_wide(), initial_state(tiny_wide(), 0), classes=CLASSES, device=model.device)
 
 
+def test_a_spare_output_cannot_be_named_by_hand(model: Model) -> None:
+    """Protects a new class: in a state of before it was added its output could never win, and never learn."""
+    before = model.state()
+    model.add_class("more")
+    digest = model.digest()
+    with pytest.raises(InputError, match="4 classes are named, but row 3 of tiny is spare in this state"):
+        model.load_state(before, steps=1)
+    assert model.digest() == digest
+    with pytest.raises(InputError, match="row 3 of tiny is spare"):
+        Model(model.graph, before, device=model.device)
+
+
 def tiny_wide() -> NetworkGraph:
     """The tiny network with 5 outputs."""
     return wider(tiny_graph(), 2)

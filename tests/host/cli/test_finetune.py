@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from strop.host import Model, load_dataset
 from strop.host.data import shift_dataset
+from tiny_models import tiny_dataset
 
 WORDS = ("--steps", 6, "--batch", 10)
 
@@ -91,3 +93,45 @@ def test_a_folder_of_photos_takes_the_networks_form(cli, tiny_checkpoint, tiny_d
         assert measured["accuracy"] == model.evaluate(data).accuracy > 0.9
     ran = cli("finetune", tiny_checkpoint, "--data", "photos", *WORDS, "--output", "x.safetensors", "--json")
     assert ran.code == 0 and ran.document["classes"] == list(data.classes) and ran.document["before"] == {}
+
+
+@pytest.fixture(scope="module")
+def four_classes(tmp_path_factory):
+    """The tiny data with a class more, inverted images, first in the file's order."""
+    data = tiny_dataset(60)
+    images = np.concatenate([data.images, 255 - data.images[::3]])
+    labels = np.concatenate([data.labels + 1, np.zeros(20, np.int64)])
+    path = tmp_path_factory.mktemp("four") / "four.npz"
+    names = np.array(("inverted", *data.classes))
+    np.savez(path, x_train=images, y_train=labels, x_test=images[::2], y_test=labels[::2], classes=names)
+    return path
+
+
+def test_a_class_is_added_and_learned(cli, tiny_checkpoint, four_classes):
+    """Data with a class that the model lacks names the option; with it the class gets an output behind the others."""
+    words = ("finetune", tiny_checkpoint, "--data", four_classes, "--steps", 60, "--batch", 20, "--lr", 0.1)
+    refused = cli(*words, "--output", "x.safetensors")
+    assert refused.code == 4 and "4 classes" in refused.err and "--add-class NAME" in refused.err
+    ran = cli(*words, "--add-class", "inverted", "--json", "--output", "x.safetensors")
+    assert ran.code == 0, ran.err
+    assert ran.document["classes"] == ["left", "right", "both", "inverted"] and ran.document["spare_classes"] == 0
+    after = next(iter(ran.document["after"].values()))
+    assert after["accuracy"] > 0.85 > next(iter(ran.document["before"].values()))["accuracy"]
+    found = cli("predict", "x.safetensors", "--data", four_classes, "--json").document
+    assert {row["class"] for row in found["predictions"] if row["labelled"] == "inverted"} == {"inverted"}
+    again = cli(*words, "--add-class", "left", "--output", "y.safetensors")
+    assert again.code == 4 and "'left' already" in again.err
+
+
+def test_a_fine_tuning_with_new_classes_goes_on(cli, tiny_checkpoint, four_classes, interrupt_at):
+    """--resume with the same options ends with the same bytes; with other classes it is refused."""
+    words = ("finetune", tiny_checkpoint, "--data", four_classes, *WORDS, "--json", "--add-class", "inverted")
+    whole = cli(*words, "--output", "whole.safetensors").document
+    interrupt_at(2)
+    assert cli(*words, "--output", "x.safetensors").code == 130
+    interrupt_at(0)
+    for others, told in (((*words, "--add-class", "other"), "inverted, other"), (words[:-2], "not given")):
+        refused = cli(*others, "--output", "x.safetensors", "--resume")
+        assert refused.code == 4 and f"--add-class is {told}, but this training began with inverted" in refused.err
+    resumed = cli(*words, "--output", "x.safetensors", "--resume").document
+    assert (resumed["digest"], resumed["before"]) == (whole["digest"], whole["before"])

@@ -65,3 +65,15 @@ def test_wrong_questions(cli, tiny_checkpoint):
     ran = cli("info", "nothing")
     assert ran.code == 4 and "lenet5-fashion-mnist" in ran.err and "vgg-small" in ran.err
     assert cli("info", "lenet5", "--batch", 4097).code == 4
+
+
+def test_named_and_spare_outputs(cli, tiny_checkpoint):
+    """What a model can still learn to name is said beside what it names."""
+    with Model.load(tiny_checkpoint) as model:
+        model.with_spare_classes(2, device=model.device).save("spare.safetensors")
+    ran = cli("info", "spare.safetensors", "--json")
+    assert (ran.document["classes"], ran.document["checkpoint"]["spare_classes"]) == (5, 2)
+    assert ran.document["checkpoint"]["classes"] == ["left", "right", "both"]
+    people = cli("info", "spare.safetensors").out
+    assert "3 classes and 2 spare outputs" in people and "--add-class" in people
+    assert "spare" not in cli("info", tiny_checkpoint).out

@@ -196,3 +196,18 @@ def test_a_second_ctrl_c_claims_nothing(cli, fashion, tiny_checkpoint, tmp_path,
     monkeypatch.setattr("strop.host.model.Model.fit", interrupted)
     ran = cli("train", "lenet5", "--data", fashion, "--output", "x.safetensors", "--force")
     assert ran.code == 130 and "nothing was kept" in ran.err and "--resume" not in ran.err
+
+
+def test_spare_outputs_change_nothing_and_are_resumed(cli, fashion, interrupt_at):
+    """--spare-classes gives more outputs and the same answers; --resume knows how many there are."""
+    words = ("train", "lenet5", "--data", fashion, *WORDS, "--json", "--output")
+    plain = cli(*words, "plain.safetensors").document
+    whole = cli(*words, "whole.safetensors", "--spare-classes", 3).document
+    assert (whole["spare_classes"], plain["spare_classes"], whole["classes"]) == (3, 0, plain["classes"])
+    assert whole["history"]["steps"] == plain["history"]["steps"]
+    interrupt_at(1)
+    assert cli(*words, "x.safetensors", "--spare-classes", 3).code == 130
+    interrupt_at(0)
+    refused = cli(*words, "x.safetensors", "--resume", "--spare-classes", 2)
+    assert refused.code == 4 and "--spare-classes is 2, but this training began with 3" in refused.err
+    assert cli(*words, "x.safetensors", "--resume").document["digest"] == whole["digest"]
