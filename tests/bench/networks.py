@@ -30,3 +30,13 @@ def cl_cnn() -> NetworkGraph:
         *(Flatten(), Linear(128), L1BN(), ReLU(), Linear(10)),
     )
     return NetworkGraph("cl-cnn", (1, 28, 28), layers)
+
+
+def cl_cnn_wide() -> NetworkGraph:
+    """`cl_cnn` with twice the channels: 3,136 features behind "pool2", for heads that keep no samples."""
+    layers = (
+        *(Conv2d(32, (3, 3), padding=(1, 1)), L1BN(), ReLU(), MaxPool2d()),
+        *(Conv2d(64, (3, 3), padding=(1, 1)), L1BN(), ReLU(), MaxPool2d()),
+        *(Flatten(), Linear(128), L1BN(), ReLU(), Linear(10)),
+    )
+    return NetworkGraph("cl-cnn-wide", (1, 28, 28), layers)

@@ -17,15 +17,8 @@ from strop.host.continual.strategies.streaming_lda import StreamingLda
 STRATEGIES: Mapping[str, type[Strategy]] = {
     kind.name: kind
     for kind in (
-        Strategy,
-        Joint,
-        Replay,
-        LatentReplay,
-        ElasticWeightConsolidation,
-        LearningWithoutForgetting,
-        GDumb,
-        StreamingLda,
-        NearestMean,
+        *(Strategy, Joint, Replay, LatentReplay, ElasticWeightConsolidation, LearningWithoutForgetting),
+        *(GDumb, StreamingLda, NearestMean),
     )
 }
 

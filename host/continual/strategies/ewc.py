@@ -1,9 +1,10 @@
-"""Elastic weight consolidation: weights that mattered are pulled back to where they were (Kirkpatrick et al., PNAS 2017).
+"""Elastic weight consolidation: weights that mattered are pulled back to where they were.
 
-In integers (hls/NUMERICS.md, elastic pull): before each update the momentum of a weight takes up (W - A) * 2^-k, A where
-the weight stood after the last experience. lambda * F of Eq. 3, F the diagonal Fisher information, becomes the nearest
-power of two 2^-k, so that no multiplier is needed. F is the mean square of the gradients of single samples, which the
-kernel itself computes: with a learning rate and a momentum of 0, what a step leaves in the momentum is the gradient.
+Kirkpatrick et al., PNAS 2017. In integers (hls/NUMERICS.md, elastic pull): before each update the momentum of a weight
+takes up (W - A) * 2^-k, A where the weight stood after the last experience. lambda * F of Eq. 3, F the diagonal Fisher
+information, becomes the nearest power of two 2^-k, so that no multiplier is needed. F is the mean square of the
+gradients of single samples, which the kernel itself computes: with a learning rate and a momentum of 0, what a step
+leaves in the momentum is the gradient.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 ASKING = 6  # stream of the seed: which samples the importance is measured on
 GRADIENT_FRACTION = 16  # gradients are squared in units of 2^-16,
 FISHER_FRACTION = 40  # and their mean is kept in units of 2^-40
+KINDS = ("anchor.", "fisher.")  # of arrays, in front of the parameters' names
 LEAST_PULL, MOST_PULL = 31, 1  # k of 2^-k; what is weaker than 2^-31 does not pull
 
 
@@ -115,8 +117,4 @@ class ElasticWeightConsolidation(Strategy):
     def restore(self, facts: dict[str, Any], arrays: Arrays) -> None:
         """Become what `facts` and `arrays` described."""
         self._ended = int(facts["ended"])
-        parts = {kind: {n.removeprefix(kind): a for n, a in arrays.items() if n.startswith(kind)} for kind in KINDS}
-        self._anchors, self._fisher = (parts[kind] for kind in KINDS)
-
-
-KINDS = ("anchor.", "fisher.")
+        self._anchors, self._fisher = ({n[7:]: a for n, a in arrays.items() if n[:7] == kind} for kind in KINDS)
