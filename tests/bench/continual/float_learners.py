@@ -72,7 +72,10 @@ class Naive:
 
     def _step(self, samples: NDArray[Any], labels: NDArray[np.int64], first_visit: bool) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self._loss(torch.from_numpy(samples), torch.from_numpy(labels)).backward()
+        loss = self._loss(torch.from_numpy(samples), torch.from_numpy(labels))
+        if not torch.isfinite(loss):  # inference would name class 0 from then on, which looks like a result
+            raise FloatingPointError(f"{type(self).__name__}, seed {self.seed}: the loss is {loss.item()}; it diverged")
+        loss.backward()
         self.optimizer.step()
 
     def _loss(self, samples: Tensor, labels: Tensor) -> Tensor:
@@ -108,7 +111,9 @@ class EWC(Naive):
     """Elastic weight consolidation: strength/2 * F (theta - theta*)^2 joins the loss (Kirkpatrick et al., PNAS 2017).
 
     F is the diagonal of the empirical Fisher information, from 1,000 samples of each experience in inference, summed
-    over experiences; theta* is where the last one ended (one anchor: Huszar, PNAS 2018).
+    over experiences; theta* is where the last one ended (one anchor: Huszar, PNAS 2018). Each step takes the loss's
+    gradient first and then the pull, implicitly: theta* + (theta - theta*) / (1 + rate * strength * F). That is the
+    same to first order and stable for every strength; as a gradient, the pull diverges where rate * strength * F > 2.
     """
 
     def __init__(self, graph: NetworkGraph, norm: Norm, protocol: Protocol, seed: int, strength: float) -> None:
@@ -140,11 +145,14 @@ class EWC(Naive):
                 part.addcmul_(gradient, gradient)
         return [part / len(chosen) for part in total]
 
-    def _loss(self, samples: Tensor, labels: Tensor) -> Tensor:
-        loss = super()._loss(samples, labels)
-        for parameter, anchor, fisher in zip(self.network.parameters(), self.anchors, self.fisher, strict=False):
-            loss = loss + self.strength / 2 * (fisher * (parameter - anchor).square()).sum()
-        return loss
+    def _step(self, samples: NDArray[Any], labels: NDArray[np.int64], first_visit: bool) -> None:
+        super()._step(samples, labels, first_visit)
+        if not self.anchors:
+            return
+        scale = self.protocol.learning_rate * self.strength
+        with torch.no_grad():
+            for parameter, anchor, fisher in zip(self.network.parameters(), self.anchors, self.fisher, strict=True):
+                parameter.copy_(anchor + (parameter - anchor) / (1 + scale * fisher))
 
 
 class LwF(Naive):
