@@ -207,8 +207,9 @@ def _check_versions(manifest: dict[str, Any], path: str | Path) -> None:
     for what, ours in known.items():
         theirs = manifest.get(what)
         if theirs not in ours:
+            words = " and ".join(map(str, ours))
             raise CheckpointMismatch(
-                f"{written} with {what.replace('_', ' ')} {theirs}; this strop has {ours[-1]}: load it with the strop "
+                f"{written} with {what.replace('_', ' ')} {theirs}; this strop has {words}: load it with the strop "
                 "that wrote it, or train again"
             )
 

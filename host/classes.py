@@ -97,6 +97,14 @@ def with_named_row(graph: NetworkGraph, state: State, row: int) -> State:
     return found
 
 
+def with_named_rows(graph: NetworkGraph, state: State, count: int) -> State:
+    """Return the state in which each of the first `count` rows is that of a class: an earlier one, for classes since."""
+    for row in range(count):
+        if state[f"{_last(graph)}.bias"][row] == SPARE_BIAS:
+            state = with_named_row(graph, state, row)
+    return state
+
+
 def new_class(name: Any, classes: tuple[str, ...], graph: NetworkGraph) -> str:
     """Return the name of one more class of a model. Raises `InputError` where it can have none of that name."""
     if not isinstance(name, str):

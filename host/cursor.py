@@ -22,12 +22,14 @@ class TrainingSettings:
     """What a session is made for; `partial_fit` goes on with those of the last fit.
 
     With `after`, only what is behind that layer is trained, on feature maps that the front gave (runtime/cut.py).
+    queue: the most mini-batches in one start, for little memory; no result depends on it.
     """
 
     batch: int = DEFAULT_BATCH
     hyper: Hyperparameters = field(default_factory=Hyperparameters)
     frozen: frozenset[str] = frozenset()
     after: str | None = None
+    queue: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a manifest."""

@@ -94,7 +94,14 @@ class Residence:
             if found is not None:
                 graph = found.rear
                 frozen = frozenset(mine for mine, whole in found.names.items() if whole in settings.frozen)
-            session = Session(graph, self.device, batch=settings.batch, hyper=settings.hyper, frozen=frozen)
+            session = Session(
+                graph,
+                self.device,
+                batch=settings.batch,
+                hyper=settings.hyper,
+                frozen=frozen,
+                queue=settings.queue,
+            )
             session.load_state(self._host if found is None else found.rear_state(self._host))
             self._session, self._cut, self._settings = session, found, settings
             self._seat.taken_by = ref(self)

@@ -42,16 +42,26 @@ class MemoryReport:
 
 
 def plan_memory(
-    graph: NetworkGraph, batch: int, hyper: Hyperparameters | None = None, frozen: frozenset[str] = frozenset()
+    graph: NetworkGraph,
+    batch: int,
+    hyper: Hyperparameters | None = None,
+    frozen: frozenset[str] = frozenset(),
+    queue: int | None = None,
 ) -> MemoryReport:
-    """Return what training `graph` with mini-batches of `batch` takes, without taking it."""
-    return ArenaPlan(graph, batch, hyper or Hyperparameters(), frozen).report
+    """Return what a `Session` with these arguments takes, without taking it."""
+    return ArenaPlan(graph, batch, hyper or Hyperparameters(), frozen, queue).report
 
 
 class ArenaPlan:
-    """The arena's regions, from the programs that will use them."""
+    """The arena's regions, from the programs that will use them.
 
-    def __init__(self, graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen: frozenset[str]) -> None:
+    queue: the most mini-batches in one start; None chooses for speed. Where it is given, memory is what counts, and
+    inference makes do with the slots of training.
+    """
+
+    def __init__(
+        self, graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen: frozenset[str], queue: int | None
+    ) -> None:
         self.layout = StateLayout(graph)
         self.inference_batch = max(batch, min(LEAST_INFERENCE_BATCH, largest_batch(graph)))
         origin = ArenaBase(0, 0, 0, 0)
@@ -61,7 +71,9 @@ class ArenaPlan:
                 compile_views(graph, self.layout, origin, hyper),
                 compile_inference(graph, self.layout, self.inference_batch, origin),
             ]
-            if self.inference_batch <= batch or trial[2].workspace_bytes <= trial[0].workspace_bytes:
+            decides = trial[2].workspace_bytes > trial[0].workspace_bytes
+            decides |= queue is not None and trial[2].slot.nbytes > QUEUES * queue * trial[0].slot.nbytes
+            if self.inference_batch <= 1 or not decides or (queue is None and self.inference_batch <= batch):
                 break
             self.inference_batch //= 2  # inference must not be what decides the peak
         # A smaller mini-batch takes the places of the full one: planned afresh it could need more room, not less.
@@ -69,7 +81,7 @@ class ArenaPlan:
         commands = max(len(program.commands) for program in trial)
         self.slot_bytes = trial[0].slot.nbytes
         work = batch * sum(int(np.prod(n.weight_shape)) * n.output[1] * n.output[2] for n in graph.weighted)
-        self.queue = max(1, min(MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes, QUEUE_WORK // work))
+        self.queue = max(1, min(queue or MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes, QUEUE_WORK // work))
         slots = max(QUEUES * self.queue * self.slot_bytes, trial[2].slot.nbytes)  # inference takes them all for one
         workspace = max(program.workspace_bytes for program in trial)
         programs = align(commands * COMMAND.itemsize) + align(REPORT.itemsize)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from strop.host.checked import layer_names, real, whole
 from strop.host.continual.guard import GuardVerdict
 from strop.host.cursor import DatasetMark
+from strop.runtime.arena_plan import MAX_QUEUE
 from strop.runtime.contract import C
 from strop.runtime.errors import InputError
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
@@ -24,7 +25,8 @@ class LearnerSettings:
     """How a learner trains. batch: new samples in a mini-batch; strategies may add to them.
 
     statistics: what normalizes while training ("batch", "running", "frozen": `Hyperparameters.statistics`); the last
-    two can do with a mini-batch of one sample. frozen: layers that stay as they are. Raises `InputError`.
+    two can do with a mini-batch of one sample. frozen: layers that stay as they are. queue: the most mini-batches in
+    one start of the device (1 to 16): fewer take less memory and change no result. Raises `InputError`.
     """
 
     batch: int = 32
@@ -35,11 +37,14 @@ class LearnerSettings:
     statistics: str = "batch"
     frozen: frozenset[str] = frozenset()
     seed: int = 0
+    queue: int | None = None
 
     def __post_init__(self) -> None:
         whole("batch", self.batch, 1, C.MAX_BATCH)
         whole("epochs", self.epochs, 1)
         whole("seed", self.seed, 0)
+        if self.queue is not None:
+            whole("queue", self.queue, 1, MAX_QUEUE)
         mantissa_and_shift(real("learning_rate", self.learning_rate), "learning_rate")
         object.__setattr__(self, "frozen", layer_names(self.frozen))
         _ = self.hyper  # which checks the rest

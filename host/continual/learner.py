@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from strop.host.answers import Prediction
 from strop.host.checked import data_set, file_path, pixels, whole
 from strop.host.checkpoint import check_destination, read_checkpoint
+from strop.host.classes import with_named_rows
 from strop.host.continual.experience import Experience
 from strop.host.continual.guard import Guard, GuardVerdict
 from strop.host.continual.learned import Learned, LearnerCursor, LearnerParts, LearnerSettings, Watch
@@ -180,6 +181,7 @@ class Learner:
     # -- the loop -------------------------------------------------------------------------------------------------
     def train_afresh(self, dataset: Dataset, epochs: int, start: dict[str, NDArray[Any]]) -> None:
         """Train from the state `start` on `dataset` for `epochs`, without any strategy: for those that retrain."""
+        start = with_named_rows(self.model.graph, start, len(self.model.classes))  # classes may have been added
         self.model.load_state(start, steps=self.model.steps)
         edges = self._edges(len(dataset))
         for epoch in range(epochs):
@@ -243,8 +245,8 @@ class Learner:
 
     def _session_settings(self, strategies: tuple[Strategy, ...]) -> TrainingSettings:
         mine = self.settings
-        room = mine.batch + 1 + sum(strategy.replay_batch for strategy in strategies)
-        settings = TrainingSettings(room, mine.hyper, mine.frozen)
+        room = (3 if mine.batch == 2 else mine.batch) + sum(strategy.replay_batch for strategy in strategies)
+        settings = TrainingSettings(room, mine.hyper, mine.frozen, queue=mine.queue)
         for strategy in strategies:
             settings = strategy.settings(settings)
         return settings
@@ -262,10 +264,14 @@ class Learner:
         return min(ends)
 
     def _edges(self, samples: int) -> list[int]:
-        """Return where the mini-batches of `samples` begin, and the end; a last sample alone joins its neighbour."""
-        edges = [*range(0, samples, self.settings.batch), samples]
-        if len(edges) > 2 and edges[-1] - edges[-2] == 1:
-            del edges[-2]
+        """Return where the mini-batches of `samples` begin, and the end; none has a last sample alone, if it can be."""
+        batch = self.settings.batch
+        edges = [*range(0, samples, batch), samples]
+        if batch > 1 and len(edges) > 2 and edges[-1] - edges[-2] == 1:
+            if batch == 2:
+                del edges[-2]  # three go together
+            else:
+                edges[-2] -= 1
         return edges
 
     def _order(self, samples: int, epoch: int, ordered: bool) -> NDArray[np.int64]:

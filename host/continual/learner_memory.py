@@ -51,7 +51,7 @@ def memory_of(graph: NetworkGraph, settings: TrainingSettings, strategies: Seque
     """Return what a learner of `graph` takes under the session's `settings` with `strategies`."""
     trained = graph if settings.after is None else cut(graph, settings.after).rear
     frozen = settings.frozen if trained is graph else frozenset()
-    report = plan_memory(trained, settings.batch, settings.hyper, frozen)
+    report = plan_memory(trained, settings.batch, settings.hyper, frozen, settings.queue)
     tensors = list(StateLayout(trained).tensors.values())
     weights = sum(t.nbytes for t in tensors if t.name.endswith(".view"))
     momenta = sum(t.nbytes for t in tensors if t.name.endswith(MOMENTUM))

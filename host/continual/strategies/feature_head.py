@@ -75,7 +75,9 @@ class FeatureHead(Strategy):
             for start in range(0, len(images), CHUNK_SAMPLES)
         ]
         scores = np.concatenate([np.zeros((0, len(self._counts))), *parts])
-        return np.where(self._counts > 0, scores, scores.min(initial=0.0) - 1e3)
+        seen = np.where(self._counts > 0, scores, scores.min(initial=0.0) - 1e3)
+        named: NDArray[np.float64] = seen[:, : len(learner.model.classes)]
+        return named
 
     def _score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         raise NotImplementedError
