@@ -98,7 +98,7 @@ def with_named_row(graph: NetworkGraph, state: State, row: int) -> State:
 
 
 def with_named_rows(graph: NetworkGraph, state: State, count: int) -> State:
-    """Return the state in which each of the first `count` rows is that of a class: an earlier one, for classes since."""
+    """Return the state in which each of the first `count` rows is that of a class: an earlier one, for classes now."""
     for row in range(count):
         if state[f"{_last(graph)}.bias"][row] == SPARE_BIAS:
             state = with_named_row(graph, state, row)

@@ -71,7 +71,7 @@ class ReplayMemory:
         """Return up to `count` samples and their labels, without repeats, all equally likely."""
         if not self._held or not count:
             return self._samples[:0], self._labels[:0]
-        rows = np.argsort(raw_bits(self.seed, DRAWING, self._drawn, count=self._held), kind="stable")[:count]
+        rows = _distinct(raw_bits(self.seed, DRAWING, self._drawn, count=min(count, self._held)), self._held)
         self._drawn += 1
         return self._samples[rows], self._labels[rows]
 
@@ -146,3 +146,17 @@ class ReplayMemory:
 def _below(bits: Any, bound: Any) -> Any:
     """Return whole numbers from 0 to bound - 1 (bound up to 2^31) from 64 random bits each."""
     return ((bits >> np.uint64(33)) * np.asarray(bound).astype(np.uint64) >> np.uint64(31)).astype(np.int64)
+
+
+def _distinct(bits: NDArray[np.uint64], bound: int) -> list[int]:
+    """Return as many different numbers below `bound` as there are words of bits: the first of a Fisher-Yates shuffle.
+
+    Only what the shuffle has moved is remembered, so the cost is that of the numbers drawn.
+    """
+    moved: dict[int, int] = {}
+    found = []
+    for first, drawn in enumerate(_below(bits, bound - np.arange(len(bits))).tolist()):
+        place = first + drawn
+        found.append(moved.get(place, place))
+        moved[place] = moved.get(first, first)
+    return found

@@ -17,8 +17,8 @@ def layers_to_freeze(graph: NetworkGraph, budget: int, settings: LearnerSettings
     """Return the fewest layers, from the front, whose freezing lets training fit in `budget` bytes of the device.
 
     batch: samples in a mini-batch, replayed ones included; settings: what else decides the memory (statistics, queue).
-    Layers can be frozen once the network was trained. Raises `MemoryPlanError`, with what the least would be, where even
-    training the last layer alone does not fit.
+    Layers can be frozen once the network was trained. Raises `MemoryPlanError`, with what the least would be, where
+    even training the last layer alone does not fit.
     """
     whole("budget", budget, 1)
     names = [node.name for node in graph.weighted]
