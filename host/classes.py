@@ -45,7 +45,11 @@ def named_classes(graph: NetworkGraph, classes: Any, state: State) -> tuple[str,
 
 
 def check_rows(graph: NetworkGraph, state: State, named: int) -> None:
-    """Raise `InputError` unless the `named` first rows can be those of classes, and all others are spare."""
+    """Raise `InputError` unless the `named` first rows can be those of classes, and all others are spare.
+
+    A class with a spare row would be learned, by weights that outweigh its bias. All rows share one exponent (NUMERICS
+    1.8), so the others would become coarse and their classes be forgotten.
+    """
     weight, bias = (state[f"{_last(graph)}.{part}"] for part in ("weight", "bias"))
     # half of it, because a row that was not quite inert (see above) may have moved a little
     trained = np.flatnonzero(bias[named:] > SPARE_BIAS // 2)
@@ -57,8 +61,8 @@ def check_rows(graph: NetworkGraph, state: State, named: int) -> None:
     spare = np.flatnonzero((bias[:named] == SPARE_BIAS) & ~weight[:named].any(axis=(1, 2, 3)))
     if spare.size:
         raise InputError(
-            f"{named} classes are named, but row {int(spare[0])} of {graph.name} is spare in this state, and could not "
-            "learn: name only the classes in front of it, and let model.add_class(name) name others"
+            f"{named} classes are named, but row {int(spare[0])} of {graph.name} is spare in this state, and would "
+            "be learned at the others' cost: name the classes in front of it, and let model.add_class(name) name more"
         )
 
 
@@ -107,8 +111,8 @@ def with_named_rows(graph: NetworkGraph, state: State, count: int) -> State:
 
 def new_class(name: Any, classes: tuple[str, ...], graph: NetworkGraph) -> str:
     """Return the name of one more class of a model. Raises `InputError` where it can have none of that name."""
-    if not isinstance(name, str):
-        raise InputError(f"the new class is {name!r}; its name is a string")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"the new class is {name!r}; its name is a string, and not empty")
     if name in classes:
         raise InputError(f"there is a class {name!r} already, with the label {classes.index(name)}; pass another name")
     if len(classes) == graph.classes:

@@ -243,8 +243,8 @@ class Model:
         cursor = self.cursor
         if cursor is None:
             raise InputError(
-                "there is no fit to go on with: none was started, or partial_fit has trained past it; start a new "
-                "fit (in the shell: without --resume)"
+                "there is no fit to go on with: none was started, or partial_fit has trained past it, or add_class has "
+                "changed the model since; start a new fit (in the shell: without --resume)"
             )
         checkpoint = self._check_fit(dataset, validation, checkpoint)
         cursor.dataset.check(dataset)
