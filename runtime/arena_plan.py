@@ -50,7 +50,7 @@ class ArenaPlan:
     """The arena's regions, from the programs that will use them."""
 
     def __init__(self, graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen: frozenset[str]) -> None:
-        self.layout = StateLayout(graph)
+        self.layout = StateLayout(graph, hyper.elastic)
         self.inference_batch = max(batch, min(LEAST_INFERENCE_BATCH, largest_batch(graph)))
         origin = ArenaBase(0, 0, 0, 0)
         while True:
