@@ -212,7 +212,11 @@
  *   and fine the one of source and source_2 with the smaller and the larger exponent (source is coarse where they are equal),
  *   d = min(their difference, 24); target_exponent = the smaller. Shapes are K, P, Q. Dithered: it draws also when d = 0. */
 #define STROP_OP_ADD_GRADIENT 23
-#define STROP_OP_COUNT 24
+
+/* ELASTIC_PULL: NUMERICS 1.13 on `columns` values (rows is 1: no value minds the parameter's shape): momentum is pulled
+ *   towards `anchor`, int32 as master, by `importance`, uint8: 0 for not at all, 1 to 31 for 2^-importance of the distance. */
+#define STROP_OP_ELASTIC_PULL 24
+#define STROP_OP_COUNT 25
 
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
 #define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` and `source_exponent` count from the step's slot */
@@ -288,7 +292,7 @@ typedef struct strop_command {
   int32_t activation_slope;
   /* loss; offsets count from the slot */
   uint32_t labels;
-  /* SGD and WEIGHT_VIEW */
+  /* SGD, WEIGHT_VIEW, ELASTIC_PULL */
   uint32_t rows;
   uint32_t columns;
   uint32_t master;
@@ -301,7 +305,9 @@ typedef struct strop_command {
   int32_t weight_decay_shift;
   int32_t batch_mantissa; /* 1/N = mantissa * 2^-shift; a power of two has mantissa 1 */
   int32_t batch_shift;
-  uint32_t reserved[6];
+  uint32_t anchor;
+  uint32_t importance;
+  uint32_t reserved[4];
 } strop_command;
 
 /* Shift of one requantization and its saturation control (NUMERICS 1.4). */

@@ -58,6 +58,8 @@ inline uint32_t UsesOf(const strop_command &c) {
       return kUsesRows | ((c.flags & STROP_FLAG_VIEW) ? view : 0);
     case STROP_OP_WEIGHT_VIEW:
       return kUsesRows | view;
+    case STROP_OP_ELASTIC_PULL:
+      return kUsesRows;
     case STROP_OP_ADD_FORWARD:
       return map_out | kUsesActivation | kUsesExponent;
     case STROP_OP_ADD_BACKWARD:
@@ -111,7 +113,7 @@ inline uint32_t WordBeyondLimit(const strop_command &c) {
   STROP_LIMIT(uses & kUsesDilation, dilation_h, 1, 1);
   STROP_LIMIT(uses & kUsesDilation, dilation_w, 1, 1);
   STROP_REFUSE((uses & kUsesExponent) && (c.exponent < 0 || c.exponent > STROP_MAX_EXPONENT), exponent);
-  STROP_LIMIT(uses & kUsesRows, rows, 1, 0x7FFFFFFF);
+  STROP_LIMIT(uses & kUsesRows, rows, 1, c.opcode == STROP_OP_ELASTIC_PULL ? 1 : 0x7FFFFFFF);
   STROP_LIMIT(uses & kUsesRows, columns, 1, 0x7FFFFFFF);
   STROP_REFUSE(input && pixels && c.columns >= STROP_MAX_KERNEL, columns);
   // each word by itself is allowed; now what they say together

@@ -3,6 +3,7 @@
 #define STROP_PROGRAM_HPP
 
 #include "convolution.hpp"
+#include "elastic_pull.hpp"
 #include "l1bn.hpp"
 #include "layout.hpp"
 #include "limits.hpp"
@@ -89,6 +90,8 @@ inline strop_command FetchCommand(const int32_t *words, uint32_t at) {
   STROP_FETCH(weight_decay_shift);
   STROP_FETCH(batch_mantissa);
   STROP_FETCH(batch_shift);
+  STROP_FETCH(anchor);
+  STROP_FETCH(importance);
   return command;
 }
 #undef STROP_FETCH
@@ -150,6 +153,8 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
       return AddBackward(machine, maps, filters, dram, words, c);
     case STROP_OP_ADD_GRADIENT:
       return AddGradient(machine, maps, filters, dram, words, c);
+    case STROP_OP_ELASTIC_PULL:
+      return ElasticPull(machine, dram, words, c);
     default:
       return STROP_STATUS_UNKNOWN_OPCODE;
   }

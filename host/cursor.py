@@ -57,6 +57,7 @@ class TrainingSettings:
             per_channel_weights=bool(data["per_channel_weights"]),
             statistics=str(data.get("statistics", "batch")),
             soft_targets=bool(data.get("soft_targets", False)),
+            elastic=bool(data.get("elastic", False)),
         )
         after = data.get("after")
         frozen = frozenset(map(str, data["frozen"]))

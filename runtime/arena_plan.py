@@ -62,7 +62,7 @@ class ArenaPlan:
     def __init__(
         self, graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen: frozenset[str], queue: int | None
     ) -> None:
-        self.layout = StateLayout(graph)
+        self.layout = StateLayout(graph, hyper.elastic)
         self.inference_batch = max(batch, min(LEAST_INFERENCE_BATCH, largest_batch(graph)))
         origin = ArenaBase(0, 0, 0, 0)
         while True:

@@ -65,6 +65,10 @@ def compile_training(
             else "every layer is frozen, so nothing would be trained"
         )
         raise InputError(f"frozen: {what}; layers that can be frozen: {', '.join(names)}")
+    if hyper.elastic and not layout.elastic:
+        raise InputError(
+            f"{graph.name}: elastic training needs a layout with anchors: StateLayout(graph, elastic=True)"
+        )
     step = Step(graph, layout, batch, hyper)
     emit_forward(step, frozen, infer=False)
     emit_backward(step, emit_loss(step, infer=False), frozen)

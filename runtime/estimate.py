@@ -29,7 +29,7 @@ PHASES = {
     C.OP_CONV_WEIGHT_GRADIENT: "weight gradient",
     C.OP_L1BN_FORWARD: "normalization",
     C.OP_L1BN_BACKWARD: "normalization gradient",
-    C.OP_SGD: "update",
+    **dict.fromkeys((C.OP_SGD, C.OP_ELASTIC_PULL), "update"),
 }
 OTHER = "other"
 ORIGIN = ArenaBase(0, 0, 0, 0)  # costs do not depend on where tensors lie
@@ -167,7 +167,7 @@ def estimate(
         raise InputError(f"board {board!r} is not known; allowed: {', '.join(names)}")
     index = names.index(board)
     hyper = hyper or Hyperparameters()
-    layout = StateLayout(graph)
+    layout = StateLayout(graph, hyper.elastic)
     return Estimate(
         graph.name,
         batch,
@@ -184,7 +184,7 @@ def step_seconds(graph: NetworkGraph, batch: int, hyper: Hyperparameters, frozen
         known = _boards()
     except DeviceUnavailable:
         return {}
-    program = compile_training(graph, StateLayout(graph), batch, ORIGIN, hyper, frozen)
+    program = compile_training(graph, StateLayout(graph, hyper.elastic), batch, ORIGIN, hyper, frozen)
     return {
         board.name: sum(cost.cycles for cost in _costs(index, program)) / (board.clock_mhz * 1e6)
         for index, board in enumerate(known)

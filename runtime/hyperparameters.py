@@ -45,7 +45,8 @@ class Hyperparameters:
     statistics: what L1BN normalizes by while it trains: "batch", those of the mini-batch, of at least 2 samples;
     "running", the running ones, which go on learning (NUMERICS.md 1.12), for mini-batches that are small or not mixed;
     "frozen", the running ones as they are, while gamma, beta and the weights train.
-    soft_targets: mini-batches may carry targets instead of labels alone (runtime/soft_targets.py).
+    soft_targets: mini-batches may carry targets instead of labels alone (runtime/soft_targets.py). elastic: parameters
+    are pulled towards anchors, once they are loaded (`Session.load_anchors`); NUMERICS.md 1.13.
     """
 
     momentum: float = 0.9
@@ -53,6 +54,7 @@ class Hyperparameters:
     per_channel_weights: bool = True
     statistics: str = "batch"
     soft_targets: bool = False
+    elastic: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.momentum <= MAX_MOMENTUM:

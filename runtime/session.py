@@ -7,7 +7,7 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from strop.runtime.anchors import check_anchors
 from strop.runtime.arena_plan import QUEUES, ArenaPlan
 from strop.runtime.compiler import compile_features, compile_inference, compile_training, compile_views
 from strop.runtime.contract import SLOT, C, Registers
@@ -128,6 +129,23 @@ class Session:
         for tensor in self._layout.stored:
             self.device.write(tensor.offset, np.ascontiguousarray(state[tensor.name]))
         self._run(self._program("views", 1), 0, 1)
+
+    def load_anchors(
+        self, anchors: Mapping[str, NDArray[np.int32]], importances: Mapping[str, NDArray[np.uint8]]
+    ) -> None:
+        """Replace what parameters are pulled towards and how firmly (runtime/anchors.py); until then nothing is.
+
+        Both hold every parameter, by name ("conv1.weight", "bn1.gamma", "fc3.bias"). They are no part of the state:
+        a session that goes on with it needs them again. Raises `InputError`, and changes nothing then; needs
+        `Hyperparameters.elastic`.
+        """
+        self._refuse_while_training("load_anchors")
+        if not self.hyper.elastic:
+            raise InputError("this session pulls nothing; make it with Hyperparameters(elastic=True)")
+        check_anchors(self._layout, anchors, importances)
+        for name in self._layout.parameters:
+            self.device.write(self._layout.offset(f"{name}.anchor"), np.ascontiguousarray(anchors[name]))
+            self.device.write(self._layout.offset(f"{name}.importance"), np.ascontiguousarray(importances[name]))
 
     # -- training -------------------------------------------------------------------------------------------------
     def train(self, batches: Iterable[Minibatch]) -> Generator[StepResult, None, None]:

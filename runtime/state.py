@@ -1,6 +1,7 @@
 """A network's state: everything that a step changes and a checkpoint must hold, by name, and where it lies.
 
 The layout depends on the graph alone, so programs for any mini-batch size and any set of frozen layers share it.
+Anchors of the elastic pull, where wanted, lie behind all that: no offset before them moves.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ MAX_SHIFT = 24  # NUMERICS.md 1.4
 
 @dataclass(frozen=True)
 class StateTensor:
-    """One array of the state; `derived` ones (int8 views, their exponents) are made from the others on the device."""
+    """One array of the state. `derived` ones are in no checkpoint.
+
+    Those are int8 views and their exponents, which the device makes from the others, and what the elastic pull needs,
+    which the host loads.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -61,9 +66,14 @@ def feeds_relu(graph: NetworkGraph, node: Node) -> bool:
 
 
 class StateLayout:
-    """Where each state array of `graph` lies: offsets from the start of the arena."""
+    """Where each state array of `graph` lies: offsets from the start of the arena.
 
-    def __init__(self, graph: NetworkGraph) -> None:
+    `parameters` names what SGD trains: weights, gamma, beta, bias. With `elastic` each has `<name>.anchor`, int32, and
+    `<name>.importance`, uint8, of its shape.
+    """
+
+    def __init__(self, graph: NetworkGraph, elastic: bool = False) -> None:
+        self.elastic = elastic
         self.tensors: dict[str, StateTensor] = {}
         self.nbytes = 0
         self._add("dither", (1,), np.uint32)
@@ -86,6 +96,10 @@ class StateLayout:
             self._add(f"{norm}.running_sigma", shape[:1])
             self._add(f"{norm}.running_steps", (1,), np.uint32)
             self._add(f"{norm}.gradient_site", (SITE.itemsize // 4,))
+        self.parameters = tuple(name for name in self.tensors if f"{name}.momentum" in self.tensors)
+        for name in self.parameters if elastic else ():
+            self._add(f"{name}.anchor", self.tensors[name].shape, derived=True)
+            self._add(f"{name}.importance", self.tensors[name].shape, np.uint8, derived=True)
 
     def _add_pair(self, name: str, shape: tuple[int, ...]) -> None:
         self._add(name, shape)

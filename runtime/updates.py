@@ -1,6 +1,8 @@
-"""Compiles the updates: SGD on weights and per-channel parameters, and the int8 views of the weights."""
+"""Compiles the updates: elastic pull and SGD on weights and per-channel parameters, and the int8 views of weights."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from strop.runtime.contract import C
 from strop.runtime.graph import Node
@@ -23,6 +25,7 @@ def _sgd_fields(step: Step, fraction: int, weight_decay: float) -> dict[str, int
 
 def update_weights(step: Step, node: Node, per_channel: bool) -> None:
     """Emit SGD on a layer's weights, and the int8 view that the next step uses."""
+    _pull(step, node.name, f"{node.name}.weight")
     fields = _sgd_fields(step, C.WEIGHT_FRACTION, step.hyper.weight_decay) | step.convolutions[node.name].view_fields
     fields["flags"] |= C.FLAG_EXPONENT_PER_ROW | C.FLAG_VIEW | (C.FLAG_VIEW_PER_ROW if per_channel else 0)
     fields |= step.state(
@@ -37,10 +40,25 @@ def update_weights(step: Step, node: Node, per_channel: bool) -> None:
 
 def update_vector(step: Step, layer: str, parameter: str, gradient: str, exponent: str) -> None:
     """Emit SGD on a per-channel parameter: gamma, beta or bias."""
+    _pull(step, layer, parameter)
     count = step.layout.tensors[parameter].shape[0]
     fields = _sgd_fields(step, C.PARAMETER_FRACTION, 0.0) | {"rows": 1, "columns": count}
     fields |= step.state(master=parameter, momentum=f"{parameter}.momentum")
     step.out.emit(C.OP_SGD, layer, fields, {"gradient": gradient, "gradient_exponent": exponent})
+
+
+def _pull(step: Step, layer: str, parameter: str) -> None:
+    """Emit the elastic pull on a parameter, if there is one, before its SGD."""
+    if not step.hyper.elastic:
+        return
+    fields = {"rows": 1, "columns": int(np.prod(step.layout.tensors[parameter].shape))}
+    fields |= step.state(
+        master=parameter,
+        momentum=f"{parameter}.momentum",
+        anchor=f"{parameter}.anchor",
+        importance=f"{parameter}.importance",
+    )
+    step.out.emit(C.OP_ELASTIC_PULL, layer, fields, {})
 
 
 def emit_views(step: Step) -> None:

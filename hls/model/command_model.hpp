@@ -44,6 +44,8 @@ inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board
       return SgdModel(cost, shape, board, c);
     case STROP_OP_WEIGHT_VIEW:
       return WeightViewModel(cost, shape, board, c);
+    case STROP_OP_ELASTIC_PULL:
+      return ElasticPullModel(cost, shape, board, c);
     default:
       return;
   }

@@ -1,7 +1,8 @@
-// What works on 32-bit words: softmax.hpp and sgd.hpp.
+// What works on 32-bit words: softmax.hpp, sgd.hpp and elastic_pull.hpp.
 #ifndef STROP_MODEL_PARAMETER_MODEL_HPP
 #define STROP_MODEL_PARAMETER_MODEL_HPP
 
+#include "../elastic_pull.hpp"
 #include "../sgd.hpp"
 #include "../softmax.hpp"
 #include "cost.hpp"
@@ -95,6 +96,18 @@ inline void SgdModel(Cost &cost, const TileShape &, const strop_board &board, co
   SgdRowsModel(cost, board, c);
   Single(cost.words, 2);  // learning rate
   if (c.flags & STROP_FLAG_VIEW) ViewModel(cost, board, c);
+}
+
+// PullParts: one part after another.
+inline void ElasticPullModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
+  for (uint32_t at = 0; at < c.columns; at += kPullValuesOnChip) {
+    const uint32_t count = Smaller(kPullValuesOnChip, c.columns - at);
+    for (uint32_t i = 0; i < 3; ++i) BurstWords(cost.load, board, Way::kRead, count);
+    Burst(cost.load, board, Way::kRead, count);
+    Loop(cost.compute, count);
+    BurstWords(cost.store, board, Way::kWrite, count);
+  }
+  InTurn(cost);
 }
 
 // MeasureRows, and the view.

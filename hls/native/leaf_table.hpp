@@ -23,7 +23,7 @@
   use(space, ConvertPixels) use(space, InterleavePixels) use(space, InterleaveChannels)            \
   use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxError)                       \
   use(space, SoftmaxErrorSoft)                                                                     \
-  use(space, SgdRow) use(space, MaxAbs) use(space, PackQuads) use(space, PackPixelRows)
+  use(space, SgdRow) use(space, PullRow) use(space, MaxAbs) use(space, PackQuads) use(space, PackPixelRows)
 // clang-format on
 
 namespace strop {

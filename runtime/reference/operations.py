@@ -16,7 +16,7 @@ from strop.runtime.contract import C
 from strop.runtime.reference import convolution, l1bn, loss, pooling, residual
 from strop.runtime.reference.arena import Arena, wide
 from strop.runtime.reference.arithmetic import Integers, Site, advance_dither, control, dither, dsh, rsh, sat, sat32
-from strop.runtime.reference.update_operations import Command, sgd_update, weight_shape, weight_view
+from strop.runtime.reference.update_operations import Command, elastic_pull, sgd_update, weight_shape, weight_view
 from strop.runtime.reference.windows import Geometry
 
 Shape = tuple[int, int, int, int]
@@ -368,4 +368,5 @@ OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
     C.OP_SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
     C.OP_SGD: sgd_update,
     C.OP_WEIGHT_VIEW: weight_view,
+    C.OP_ELASTIC_PULL: elastic_pull,
 }

@@ -1,4 +1,7 @@
-"""SGD with momentum and weight decay on the int32 masters, and the int8 view of the weights (NUMERICS 1.8)."""
+"""SGD with momentum and weight decay on the int32 masters, and the int8 view of the weights (NUMERICS 1.8).
+
+Before it, where parameters have anchors, the elastic pull towards them (1.13).
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,12 @@ def update(
     v = sat32(v - rsh(decay * v, 8) + g + rsh(weight_decay.mantissa * w, weight_decay.shift))
     w = sat32(w - rsh(learning_rate.mantissa * v, learning_rate.shift))
     return w, v
+
+
+def pulled(master: Integers, momentum: Integers, anchor: Integers, importance: Integers) -> Integers:
+    """Return the momentum with the pull of 2^-k of the distance from the anchor; k = 0 pulls nothing."""
+    k = importance & 31
+    return sat32(momentum + np.where(k > 0, rsh(master - anchor, k), 0))
 
 
 def weight_view(master: Integers, per_row: bool) -> tuple[Integers, Integers]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
+
 from strop.runtime.contract import C
 from strop.runtime.reference import sgd
 from strop.runtime.reference.arena import Arena, wide
@@ -45,3 +47,12 @@ def weight_view(arena: Arena, c: Command, slot: int) -> None:
     shape = weight_shape(c)
     arena.write_weights(c.weights, w8.reshape(shape), c.groups, bool(c.flags & C.FLAG_PIXELS))
     arena.words(c.weight_exponent, c.rows)[...] = ew
+
+
+def elastic_pull(arena: Arena, c: Command, slot: int) -> None:
+    """ELASTIC_PULL: the momentum, by the distance of the master from its anchor."""
+    del slot
+    momentum = arena.words(c.momentum, c.columns)
+    importance = wide(arena.view(c.importance, (c.columns,), np.uint8))
+    master, anchor = (wide(arena.words(offset, c.columns)) for offset in (c.master, c.anchor))
+    momentum[...] = sgd.pulled(master, wide(momentum), anchor, importance)

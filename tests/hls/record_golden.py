@@ -60,15 +60,15 @@ def record_network(graph: NetworkGraph, batch: int, frozen: str, seed: int) -> N
 
 
 def record_stream(graph: NetworkGraph, batch: int, seed: int) -> None:
-    """Record training steps of `graph` by its running statistics; then with those frozen, on soft targets."""
+    """Record training steps of `graph` by its running statistics; then with those frozen, on soft targets, pulled."""
 
     def program(hyper: Hyperparameters) -> Compile:
         return lambda layout, base: compile_training(graph, layout, batch, base, hyper)
 
     running = Hyperparameters(statistics="running")
-    continual = Hyperparameters(statistics="frozen", soft_targets=True)
+    continual = Hyperparameters(statistics="frozen", soft_targets=True, elastic=True)
     programs = {"running": program(running), "continual": program(continual)}
-    record_programs(graph, StateLayout(graph), batch, seed, programs)
+    record_programs(graph, StateLayout(graph, elastic=True), batch, seed, programs)
 
 
 def record_programs(
@@ -89,6 +89,10 @@ def record_programs(
     device = ReferenceDevice()
     for name, array in initial_state(graph, seed).items():
         _put(arena, layout.offset(name), array)
+        if layout.elastic and name in layout.parameters:
+            order = epoch_order(array.size, seed, 3).reshape(array.shape)
+            _put(arena, layout.offset(f"{name}.anchor"), array + ((order % 41 - 20) << 14).astype(np.int32))
+            _put(arena, layout.offset(f"{name}.importance"), (order % 12).astype(np.uint8))
     device.allocate(arena.size)
     device.write(0, arena)
     views = compile_views(graph, layout, base, Hyperparameters())

@@ -60,14 +60,15 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_board_gives_the_emulators_bytes_and_the_models_counts(
     graph: NetworkGraph, batch: int, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects tiles of another shape than the emulator's, and every count of the model, in training and inference."""
+    """Protects tiles of another shape than the emulator's, and every count of the model, in all kinds of steps."""
     monkeypatch.setattr(record_golden, "FOLDER", tmp_path)
     monkeypatch.setattr(record_golden, "ReferenceDevice", EmulatorDevice)
     monkeypatch.setattr(record_golden, "STEPS", 1)
     record_golden.record_network(graph, batch, "conv1", seed=1)
+    record_golden.record_stream(graph, batch, seed=2)
     ran = subprocess.run([bench, *sorted(tmp_path.glob("*.bin"))], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("modelled as counted") == 3
+    assert ran.stdout.count("modelled as counted") == 5
 
 
 @pytest.mark.slow

@@ -40,8 +40,8 @@ def test_settings_of_a_stream_survive_and_plain_ones_say_what_they_said() -> Non
     plain = CURSOR.settings.to_dict()
     assert set(plain) == {"batch", "momentum", "weight_decay", "per_channel_weights", "frozen"}
     assert TrainingSettings.from_dict(plain) == CURSOR.settings
-    stream = TrainingSettings(1, Hyperparameters(statistics="running", soft_targets=True))
-    assert set(stream.to_dict()) - set(plain) == {"statistics", "soft_targets"}
+    stream = TrainingSettings(1, Hyperparameters(statistics="running", soft_targets=True, elastic=True))
+    assert set(stream.to_dict()) - set(plain) == {"statistics", "soft_targets", "elastic"}
     assert TrainingSettings.from_dict(json.loads(json.dumps(stream.to_dict()))) == stream
     with pytest.raises(InputError, match="statistics is 'none'"):
         TrainingSettings.from_dict({**plain, "statistics": "none"})

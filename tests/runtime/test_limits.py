@@ -44,6 +44,7 @@ USED = {
     C.OP_ADD_FORWARD: ("activation", "batch", "channels_out", *OUTPUT),
     C.OP_ADD_BACKWARD: ("activation", "batch", "channels_out", *OUTPUT),
     C.OP_ADD_GRADIENT: ("batch", "channels_out", *OUTPUT),
+    C.OP_ELASTIC_PULL: ("rows", "columns"),
 }
 MAY_BE_ZERO = ("activation", "pad_top", "pad_left")
 TOO_LARGE = 0x80000001
@@ -109,6 +110,7 @@ CONTRADICTIONS = [
     (C.OP_CONV_FORWARD, {"flags": C.FLAG_LOGITS, "height_out": 1}, "width_out"),
     (C.OP_L1BN_FORWARD, {"flags": C.FLAG_FIXED | C.FLAG_RUNNING}, "flags"),
     (C.OP_L1BN_BACKWARD, {"flags": C.FLAG_FIXED | C.FLAG_RUNNING}, "flags"),
+    (C.OP_ELASTIC_PULL, {"rows": 2, "columns": 2}, "rows"),
     (C.OP_SOFTMAX_CROSS_ENTROPY, {"flags": C.FLAG_FIXED | C.FLAG_SOFT}, "flags"),
     (C.OP_L1BN_FORWARD, {"batch": 4096, "height_out": 1024, "width_out": 1024}, "batch"),  # m wraps to 0 in 32 bits
     (C.OP_CONV_INPUT_GRADIENT, {"batch": 4096, "height_in": 33, "height_out": 33}, "batch"),

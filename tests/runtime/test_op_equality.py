@@ -152,6 +152,13 @@ def test_sgd_and_weight_view(emulators: list[Any], case: Case, slack: int) -> No
     compare(emulators, case, slack)
 
 
+@quick
+@given(case=op_cases.pulls())
+def test_elastic_pull(emulators: list[Any], case: Case) -> None:
+    """Protects 33-bit distances, every shift, none, and saturation."""
+    compare(emulators, case)
+
+
 def square(
     batch: int, c: int, k: int, side: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1
 ) -> dict[str, int]:

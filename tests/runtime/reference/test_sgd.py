@@ -42,6 +42,16 @@ def test_update_is_momentum_sgd() -> None:
         assert got_w[index] == int(w[index]) - half_up(Fraction(205 * new_v, 2**11))
 
 
+def test_pull_by_hand() -> None:
+    """Protects 1.13: away from the anchor the momentum grows, by a power of two, rounded half up; 0 pulls nothing."""
+    w, a = np.array([100, 100, 100, -100, 7, 7]), np.array([0, 92, 0, 0, 0, 0])
+    k = np.array([2, 2, 0, 3, 1, 31])
+    assert sgd.pulled(w, np.full(6, 1000), a, k).tolist() == [1025, 1002, 1000, 988, 1004, 1000]
+    ends = sgd.pulled(np.array([TOP, -TOP]), np.array([TOP, -TOP]), np.array([-TOP, TOP]), np.array([1, 1]))
+    assert ends.tolist() == [TOP, -TOP]
+    assert sgd.pulled(np.array([9]), np.array([0]), np.array([1]), np.array([32 + 3])).tolist() == [1]  # of five bits
+
+
 def test_state_saturates() -> None:
     """Protects int32 masters: momentum and weight stop at the ends instead of wrapping."""
 
