@@ -1,4 +1,4 @@
-"""What replay costs beyond the samples that it adds: training with a buffer of 1000 against plain mini-batches as large.
+"""What replay costs beyond the samples that it adds: a buffer of 1000 against plain mini-batches as large.
 
     python tests/bench/continual/replay_overhead.py
 
