@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -108,9 +109,14 @@ class Residence:
         return self._session
 
     def any_session(self, settings: TrainingSettings) -> Session:
-        """Return the session at hand, else one for `settings`, the mini-batch halved until it fits: for inference."""
+        """Return a session for inference: the one at hand, else one for `settings`, with the mini-batch that fits.
+
+        Beside a session for what is behind a cut, one that takes hardly more memory than that.
+        """
         if self._session is not None and self._cut is None:
             return self._session
+        if self._cut is not None:
+            return self.session(asking_settings(self.graph, self._settings))
         batch = settings.batch
         while True:
             try:
@@ -185,3 +191,13 @@ class Residence:
         if other is not None and other is not self:
             other._leave()
         self._seat.taken_by = None
+
+
+def asking_settings(graph: NetworkGraph, settings: TrainingSettings) -> TrainingSettings:
+    """Return settings for a session that asks the whole network while its rear trains under `settings`.
+
+    All layers but the last are frozen in it, since a session's memory is planned for training, too.
+    """
+    frozen = frozenset(node.name for node in graph.weighted[:-1])
+    hyper = replace(settings.hyper, soft_targets=False, elastic=False)
+    return TrainingSettings(settings.batch, hyper, frozen, queue=settings.queue)

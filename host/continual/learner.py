@@ -205,6 +205,7 @@ class Learner:
             samples = dataset.images
             places = order = order[edges[0] : edges[-1]]  # in `samples`, and in the experience
             if settings.after is not None:  # the front is frozen: its maps take the images' place
+                self.model.train_on([], settings)  # so that the front is asked in no more memory than the rear takes
                 samples, places = encoded(self.model, samples[order], settings.after), np.arange(len(order))
             edges = [edge - edges[0] for edge in edges]
             stream = self._minibatches(samples, places, dataset.labels, order, edges, self.strategies, interrupt)

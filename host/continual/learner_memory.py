@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 from strop.host.continual.strategies.strategy import Strategy
 from strop.host.cursor import TrainingSettings
-from strop.host.residence import MOMENTUM
-from strop.runtime.arena_plan import plan_memory
+from strop.host.residence import MOMENTUM, asking_settings
+from strop.runtime.arena_plan import MemoryReport, plan_memory
 from strop.runtime.cut import cut
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.state import StateLayout
@@ -20,7 +20,8 @@ class LearnerMemory:
 
     other_state: statistics, exponents, counters, the gaps of alignment, and the anchors of an elastic pull. slots:
     queues of mini-batches. workspace: feature maps and gradients. buffer: what strategies keep (memories, importances,
-    moments). front: with latent replay, the state of the frozen front, which takes turns with the rear on the device.
+    moments). With latent replay, front and rear take turns on the device: each part is the larger of both. The host
+    holds a copy of the state beside it, to fall back to.
     """
 
     weights: int
@@ -30,7 +31,6 @@ class LearnerMemory:
     programs: int
     slots: int
     workspace: int
-    front: int
     buffer: int
 
     @property
@@ -49,22 +49,27 @@ class LearnerMemory:
 
 def memory_of(graph: NetworkGraph, settings: TrainingSettings, strategies: Sequence[Strategy]) -> LearnerMemory:
     """Return what a learner of `graph` takes under the session's `settings` with `strategies`."""
-    trained = graph if settings.after is None else cut(graph, settings.after).rear
-    frozen = settings.frozen if trained is graph else frozenset()
-    report = plan_memory(trained, settings.batch, settings.hyper, frozen, settings.queue)
-    tensors = list(StateLayout(trained).tensors.values())
+    plans = [plan_of(graph, settings)]
+    if settings.after is not None:  # front and rear take turns on the device
+        plans.append(plan_of(graph, asking_settings(graph, settings)))
+    tensors = list(StateLayout(graph, settings.hyper.elastic).tensors.values())
     weights = sum(t.nbytes for t in tensors if t.name.endswith(".view"))
     momenta = sum(t.nbytes for t in tensors if t.name.endswith(MOMENTUM))
     masters = sum(t.nbytes for t in tensors if t.name.endswith((".weight", ".gamma", ".beta", ".bias")))
-    front = 0 if trained is graph else StateLayout(graph).nbytes - StateLayout(trained).nbytes
     return LearnerMemory(
         weights=weights,
         masters=masters,
         momenta=momenta,
-        other_state=report.state - weights - masters - momenta,
-        programs=report.programs,
-        slots=report.slots,
-        workspace=report.workspace,
-        front=front,
+        other_state=StateLayout(graph, settings.hyper.elastic).nbytes - weights - masters - momenta,
+        programs=max(plan.programs for plan in plans),
+        slots=max(plan.slots for plan in plans),
+        workspace=max(plan.workspace for plan in plans),
         buffer=sum(strategy.nbytes for strategy in strategies),
     )
+
+
+def plan_of(graph: NetworkGraph, settings: TrainingSettings) -> MemoryReport:
+    """Return what a session for `settings` takes on the device."""
+    if settings.after is not None:
+        return plan_memory(cut(graph, settings.after).rear, settings.batch, settings.hyper, queue=settings.queue)
+    return plan_memory(graph, settings.batch, settings.hyper, settings.frozen, settings.queue)
