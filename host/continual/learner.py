@@ -64,6 +64,11 @@ class Learner:
         for strategy in strategies:
             if not isinstance(strategy, Strategy):
                 raise InputError(f"{strategy!r} is no strategy; see strop.host.continual.STRATEGIES")
+            if strategy.alone and len(strategies) > 1:
+                names = ", ".join(other.name for other in strategies)
+                raise InputError(
+                    f"{strategy.name} trains or answers in the learner's place: give it alone, not {names}"
+                )
             strategy.join(self)
 
     # -- learning -------------------------------------------------------------------------------------------------

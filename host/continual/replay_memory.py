@@ -107,7 +107,7 @@ class ReplayMemory:
         if self._held < self.capacity:
             return self._held
         largest = int(counts.argmax())
-        self._was_largest.add(largest)
+        self._was_largest.update(np.flatnonzero(counts == counts[largest]).tolist())
         if label not in self._was_largest:
             victims = np.flatnonzero(holders[: self._held] == largest)
             return int(victims[_below(bits, len(victims))])

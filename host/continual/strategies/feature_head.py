@@ -5,7 +5,7 @@ Sums over int8 features are whole numbers, exact in any order, so what is learne
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class FeatureHead(Strategy):
     after: one of `cut_points`; without it, the layer below the first fully-connected one. Counts, sums and what a head
     adds to them are the whole memory; no sample is kept.
     """
+
+    alone: ClassVar[bool] = True
 
     def __init__(self, after: str | None = None, whole_experiences: int = 1) -> None:
         self.layer, self.whole_experiences = after or "", whole("whole_experiences", whole_experiences, 0)

@@ -18,6 +18,7 @@ class GDumb(Strategy):
     """Keep `capacity` images, classes in equal shares; after each experience, train afresh on them for `epochs`."""
 
     name: ClassVar[str] = "gdumb"
+    alone: ClassVar[bool] = True
 
     def __init__(self, capacity: int = 500, epochs: int = 30, seed: int = 0) -> None:
         self.capacity, self.epochs = whole("capacity", capacity, 2), whole("epochs", epochs, 1)

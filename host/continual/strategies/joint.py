@@ -22,6 +22,7 @@ class Joint(Strategy):
     """
 
     name: ClassVar[str] = "joint"
+    alone: ClassVar[bool] = True
 
     def __init__(self, epochs: int = 1) -> None:
         self.epochs = whole("epochs", epochs, 1)

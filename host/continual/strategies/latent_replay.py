@@ -94,8 +94,8 @@ class LatentReplay(Strategy):
 
     def join(self, learner: Learner) -> None:
         """Find where the network is cut, and take memory for maps of that size."""
-        if any(isinstance(s, LatentReplay) and s is not self for s in learner.strategies):
-            raise option_error(self.name, "strategies", "two latent replays", "one: the network is cut once")
+        if any(other.replay_batch and other is not self for other in learner.strategies):
+            raise option_error(self.name, "strategies", "another replay beside it", "one kind of samples, kept once")
         graph = learner.model.graph
         self.layer = self.layer or feature_layer(graph)
         self.memory = ReplayMemory(self.capacity, cut(graph, self.layer).rear.input, self.policy, self.seed)

@@ -33,6 +33,7 @@ class Strategy:
     """The strategy that changes nothing: the base of the others. `options` are the arguments that make it again."""
 
     name: ClassVar[str] = "naive"
+    alone: ClassVar[bool] = False  # whether it trains or answers in the learner's place, so that no other can
     replay_batch: int = 0  # how many samples `extend` adds to a mini-batch, at most
 
     @property
