@@ -213,8 +213,8 @@
  *   d = min(their difference, 24); target_exponent = the smaller. Shapes are K, P, Q. Dithered: it draws also when d = 0. */
 #define STROP_OP_ADD_GRADIENT 23
 
-/* ELASTIC_PULL: NUMERICS 1.13 on `columns` values (rows is 1: no value minds the parameter's shape): momentum is pulled
- *   towards `anchor`, int32 as master, by `importance`, uint8: 0 for not at all, 1 to 31 for 2^-importance of the distance. */
+/* ELASTIC_PULL: NUMERICS 1.13 on `columns` values (rows is 1: no value minds the parameter's shape): master is pulled
+ *   towards `anchor`, int32 as it, by `importance`, uint8: 0 for not at all, 1 to 31 for 2^-importance of the distance. */
 #define STROP_OP_ELASTIC_PULL 24
 #define STROP_OP_COUNT 25
 

@@ -17,11 +17,8 @@ inline void PullParts(Lane &lane, const int8_t *dram, int32_t *words, const stro
   const uint32_t parts = CeilDivide(c.columns, kPullValues);
   const uint32_t last = lane.Last(parts);
 #if STROP_HARDWARE
-  int32_t held_momentum[kPullValues];
   int32_t held_anchor[kPullValues];
-#pragma HLS ARRAY_RESHAPE variable = held_momentum type = cyclic factor = kPortValues
 #pragma HLS ARRAY_RESHAPE variable = held_anchor type = cyclic factor = kPortValues
-#pragma HLS BIND_STORAGE variable = held_momentum type = ram_s2p impl = lutram
 #pragma HLS BIND_STORAGE variable = held_anchor type = ram_s2p impl = lutram
 #endif
 PullParts_Part:
@@ -30,11 +27,10 @@ PullParts_Part:
     const uint32_t at = part * kPullValues;
     const uint32_t count = Smaller(kPullValues, c.columns - at);
     STROP_READ_VALUES(master, lane.tiles.wide, words, c.master + 4 * at, count);
-    STROP_READ_VALUES(momentum, held_momentum, words, c.momentum + 4 * at, count);
     STROP_READ_VALUES(anchor, held_anchor, words, c.anchor + 4 * at, count);
     STROP_READ_ROW(importance, lane.tiles.row, dram, c.importance + at, count);
-    STROP_LEAF(lane, PullRow)(master, momentum, anchor, importance, count);
-    STROP_FLUSH_VALUES(momentum, words, c.momentum + 4 * at, count);
+    STROP_LEAF(lane, PullRow)(master, anchor, importance, count);
+    STROP_FLUSH_VALUES(master, words, c.master + 4 * at, count);
   }
 }
 

@@ -61,9 +61,8 @@ SgdRow_Value:
   return static_cast<uint32_t>(largest);
 }
 
-// Momenta are pulled towards the anchors: 1.13. An importance of 0 pulls nothing.
-static inline void PullRow(const int32_t *master, int32_t *momentum, const int32_t *anchor, const int8_t *importance,
-                           uint32_t count) {
+// Masters are pulled towards the anchors: 1.13. An importance of 0 pulls nothing.
+static inline void PullRow(int32_t *master, const int32_t *anchor, const int8_t *importance, uint32_t count) {
 PullRow_Value:
   for (uint32_t i = 0; i < count; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 512
@@ -71,7 +70,7 @@ PullRow_Value:
     const int32_t k = importance[i] & 31;
     const int64_t distance = int64_t{master[i]} - anchor[i];
     const int64_t pull = (distance + ((int64_t{1} << k) >> 1)) >> k;
-    momentum[i] = static_cast<int32_t>(Clip32(int64_t{momentum[i]} + (k != 0 ? pull : 0)));
+    master[i] = static_cast<int32_t>(Clip32(int64_t{master[i]} - (k != 0 ? pull : 0)));
   }
 }
 

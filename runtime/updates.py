@@ -54,7 +54,6 @@ def _pull(step: Step, layer: str, parameter: str) -> None:
     fields = {"rows": 1, "columns": int(np.prod(step.layout.tensors[parameter].shape))}
     fields |= step.state(
         master=parameter,
-        momentum=f"{parameter}.momentum",
         anchor=f"{parameter}.anchor",
         importance=f"{parameter}.importance",
     )

@@ -102,7 +102,7 @@ inline void SgdModel(Cost &cost, const TileShape &, const strop_board &board, co
 inline void ElasticPullModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
   for (uint32_t at = 0; at < c.columns; at += kPullValuesOnChip) {
     const uint32_t count = Smaller(kPullValuesOnChip, c.columns - at);
-    for (uint32_t i = 0; i < 3; ++i) BurstWords(cost.load, board, Way::kRead, count);
+    for (uint32_t i = 0; i < 2; ++i) BurstWords(cost.load, board, Way::kRead, count);
     Burst(cost.load, board, Way::kRead, count);
     Loop(cost.compute, count);
     BurstWords(cost.store, board, Way::kWrite, count);

@@ -61,7 +61,7 @@ inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
   AddMemory(m, kBram, doubled, port, kMadeWords * kWordBytes / board.port_bytes);           // words made of them
   AddMemory(m, wide ? kLut : kBram, doubled * 3, port, kSgdValuesOnChip * 4 / board.port_bytes);  // SGD: what is read
   AddMemory(m, kLut, doubled * 2, port, kSgdValuesOnChip * 4 / board.port_bytes);                 // and what it becomes
-  AddMemory(m, kLut, 2, port, kPullValuesOnChip * 4 / board.port_bytes);  // elastic pull: momenta and anchors
+  AddMemory(m, kLut, 1, port, kPullValuesOnChip * 4 / board.port_bytes);  // elastic pull: anchors
   AddMemory(m, kBram, 1, port, kHeld / board.port_bytes);                 // row
   AddMemory(m, kBram, 1, port, kHeld * 4 / board.port_bytes);             // wide
   AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);                  // strip

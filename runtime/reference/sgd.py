@@ -44,10 +44,10 @@ def update(
     return w, v
 
 
-def pulled(master: Integers, momentum: Integers, anchor: Integers, importance: Integers) -> Integers:
-    """Return the momentum with the pull of 2^-k of the distance from the anchor; k = 0 pulls nothing."""
+def pulled(master: Integers, anchor: Integers, importance: Integers) -> Integers:
+    """Return the master after the pull by 2^-k of its distance from the anchor; k = 0 pulls nothing."""
     k = importance & 31
-    return sat32(momentum + np.where(k > 0, rsh(master - anchor, k), 0))
+    return sat32(master - np.where(k > 0, rsh(master - anchor, k), 0))
 
 
 def weight_view(master: Integers, per_row: bool) -> tuple[Integers, Integers]:

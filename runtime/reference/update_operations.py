@@ -50,9 +50,8 @@ def weight_view(arena: Arena, c: Command, slot: int) -> None:
 
 
 def elastic_pull(arena: Arena, c: Command, slot: int) -> None:
-    """ELASTIC_PULL: the momentum, by the distance of the master from its anchor."""
+    """ELASTIC_PULL: the master, by its distance from its anchor."""
     del slot
-    momentum = arena.words(c.momentum, c.columns)
+    master = arena.words(c.master, c.columns)
     importance = wide(arena.view(c.importance, (c.columns,), np.uint8))
-    master, anchor = (wide(arena.words(offset, c.columns)) for offset in (c.master, c.anchor))
-    momentum[...] = sgd.pulled(master, wide(momentum), anchor, importance)
+    master[...] = sgd.pulled(wide(master), wide(arena.words(c.anchor, c.columns)), importance)

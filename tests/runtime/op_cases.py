@@ -333,5 +333,5 @@ def pulls(draw: st.DrawFn) -> Case:
     """Draw ELASTIC_PULL: any distances, importances beyond 31, which count without their upper bits."""
     count = draw(st.integers(1, 3000) | st.sampled_from([4095, 4096, 4097, 9000]))
     importance = draw(generators).integers(0, draw(st.sampled_from([1, 4, 32, 256])), count)
-    inputs = {name: draw(int32_tensors(count)) for name in ("master", "anchor", "momentum")}
+    inputs = {name: draw(int32_tensors(count)) for name in ("master", "anchor")}
     return C.OP_ELASTIC_PULL, {"rows": 1, "columns": count}, {**inputs, "importance": importance.astype(np.uint8)}

@@ -159,8 +159,8 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         return [*state, *read, *(view() if flags & C.FLAG_VIEW else ())]
     if opcode == C.OP_ELASTIC_PULL:
         values = sizes("columns")
-        read = [region(name, values, np.int32, "r") for name in ("master", "anchor")]
-        return [*read, region("importance", values, np.uint8, "r"), region("momentum", values, np.int32, "rw")]
+        read = [region("anchor", values, np.int32, "r"), region("importance", values, np.uint8, "r")]
+        return [*read, region("master", values, np.int32, "rw")]
     if opcode == C.OP_WEIGHT_VIEW:
         return [region("master", sizes("rows", "columns"), np.int32, "r"), *view()]
     return []

@@ -115,7 +115,7 @@ def test_a_pull_stands_before_the_update_of_what_is_trained() -> None:
     pulls = np.flatnonzero(commands["opcode"] == C.OP_ELASTIC_PULL)
     updates = np.flatnonzero(commands["opcode"] == C.OP_SGD)
     assert (pulls + 1).tolist() == updates.tolist()
-    for field in ("master", "momentum", "layer"):
+    for field in ("master", "layer"):
         assert np.array_equal(commands[field][pulls], commands[field][updates])
     trained = [name for name in layout.parameters if not name.startswith(("conv2.", "bn2."))]
     read = state_arrays(program, layout, written=False)

@@ -1,10 +1,10 @@
 """Elastic weight consolidation: weights that mattered are pulled back to where they were.
 
-Kirkpatrick et al., PNAS 2017. In integers (hls/NUMERICS.md, elastic pull): before each update the momentum of a weight
-takes up (W - A) * 2^-k, A where the weight stood after the last experience. lambda * F of Eq. 3, F the diagonal Fisher
-information, becomes the nearest power of two 2^-k, so that no multiplier is needed. F is the mean square of the
-gradients of single samples, which the kernel itself computes: with a learning rate and a momentum of 0, what a step
-leaves in the momentum is the gradient.
+Kirkpatrick et al., PNAS 2017. In integers (hls/NUMERICS.md 1.13): before each update a weight gives up 2^-k of its
+distance from where it stood after the last experience. lr * lambda * F of Eq. 3, F the diagonal Fisher information,
+becomes the nearest power of two, so that no multiplier is needed. F is the mean square of the gradients of single
+samples, which the kernel itself computes: with a learning rate and a momentum of 0, what a step leaves in the momentum
+is the gradient.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ LEAST_PULL, MOST_PULL = 31, 1  # k of 2^-k; what is weaker than 2^-31 does not p
 class ElasticWeightConsolidation(Strategy):
     """Pull every weight back by `strength` times its importance, summed over experiences (one anchor: the last).
 
-    strength: lambda. A pull is 2^-1 at most, so that no step overshoots. samples: of each experience, on which
+    strength: lambda; with the learner's learning rate, over 1 - momentum as SGD's own steps, it makes k. A pull is 2^-1
+    at most, so that no step overshoots. samples: of each experience, on which
     importance is measured, one at a time. Kept: 8 bytes of importance and 4 of anchor a weight.
     """
 
@@ -50,6 +51,7 @@ class ElasticWeightConsolidation(Strategy):
         if not 0.0 < self.strength <= 2.0**20:
             raise option_error(self.name, "strength", strength, "above 0, up to 2^20")
         self.seed, self._ended = whole("seed", seed, 0), 0
+        self._step = 1.0  # learning rate / (1 - momentum)
         self._anchors: Arrays = {}  # int32, by the parameter's name
         self._fisher: Arrays = {}  # int64, LSB 2^-40
 
@@ -59,9 +61,10 @@ class ElasticWeightConsolidation(Strategy):
         return {"strength": self.strength, "samples": self.samples, "seed": self.seed}
 
     def join(self, learner: Learner) -> None:
-        """Refuse a network that will be cut: its weights change their names."""
+        """Refuse a network that will be cut: its weights change their names. Take the size of a step."""
         if any(isinstance(strategy, LatentReplay) for strategy in learner.strategies):
             raise option_error(self.name, "strategies", "latent replay beside it", "image replay, or none")
+        self._step = learner.settings.learning_rate / (1.0 - learner.settings.hyper.effective_momentum)
 
     def settings(self, settings: TrainingSettings) -> TrainingSettings:
         """Return settings for updates with a pull, once there is something to pull to."""
@@ -73,8 +76,8 @@ class ElasticWeightConsolidation(Strategy):
             session.load_anchors(self._anchors, {name: self._pull(fisher) for name, fisher in self._fisher.items()})
 
     def _pull(self, fisher: NDArray[Any]) -> NDArray[np.uint8]:
-        """Return k of the power of two nearest to strength * F, 0 for none: uint8, as `fisher`."""
-        scaled = np.rint(fisher.astype(np.float64) * self.strength)
+        """Return k of the power of two nearest to step * strength * F, 0 for none: uint8, as `fisher`."""
+        scaled = np.rint(fisher.astype(np.float64) * (self._step * self.strength))
         mantissa, exponent = np.frexp(scaled)  # scaled = mantissa * 2^exponent, 1/2 <= mantissa < 1
         k = FISHER_FRACTION - np.where(mantissa >= 0.75, exponent, exponent - 1)
         return np.where((scaled > 0) & (k <= LEAST_PULL), np.maximum(k, MOST_PULL), 0).astype(np.uint8)

@@ -43,13 +43,13 @@ def test_update_is_momentum_sgd() -> None:
 
 
 def test_pull_by_hand() -> None:
-    """Protects 1.13: away from the anchor the momentum grows, by a power of two, rounded half up; 0 pulls nothing."""
+    """Protects 1.13: a power of two of the distance, rounded half up, is taken off; 0 pulls nothing."""
     w, a = np.array([100, 100, 100, -100, 7, 7]), np.array([0, 92, 0, 0, 0, 0])
     k = np.array([2, 2, 0, 3, 1, 31])
-    assert sgd.pulled(w, np.full(6, 1000), a, k).tolist() == [1025, 1002, 1000, 988, 1004, 1000]
-    ends = sgd.pulled(np.array([TOP, -TOP]), np.array([TOP, -TOP]), np.array([-TOP, TOP]), np.array([1, 1]))
-    assert ends.tolist() == [TOP, -TOP]
-    assert sgd.pulled(np.array([9]), np.array([0]), np.array([1]), np.array([32 + 3])).tolist() == [1]  # of five bits
+    assert sgd.pulled(w, a, k).tolist() == [75, 98, 100, -88, 3, 7]
+    ends = sgd.pulled(np.array([TOP, -TOP]), np.array([-TOP, TOP]), np.array([1, 1]))
+    assert ends.tolist() == [0, 0]
+    assert sgd.pulled(np.array([9]), np.array([1]), np.array([32 + 3])).tolist() == [8]  # of five bits
 
 
 def test_state_saturates() -> None:
