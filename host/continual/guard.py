@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from strop.host.checked import data_set, real
+from strop.host.cursor import mark
 from strop.host.data.dataset import Dataset
 from strop.runtime.errors import InputError
 
@@ -51,6 +52,10 @@ class Guard:
         data_set(self.held_out, "held_out")
         if not 0.0 <= real("limit", self.limit) <= 1.0:
             raise InputError(f"limit is {self.limit}; allowed: 0 to 1, the share of correct answers that may be lost")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return, as plain data, what guards are alike by."""
+        return {"limit": self.limit, "held_out": asdict(mark(self.held_out))}
 
     def measure(self, learner: Evaluated) -> float:
         """Return the learner's accuracy on the held-out samples."""

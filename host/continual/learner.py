@@ -57,8 +57,8 @@ class Learner:
     ) -> None:
         self.model, self.strategies, self.guard = model, strategies, guard
         self.settings = settings or LearnerSettings()
-        self.experiences = 0  # learned so far
-        self.steps = 0  # training steps of this learner
+        self.experiences = 0  # gone through so far, also those that the guard undid
+        self.steps = 0  # training steps of this learner, undone or not
         self._cursor: LearnerCursor | None = None
         self._watch: Watch | None = None  # what the guard measured, and what it goes back to
         for strategy in strategies:
@@ -179,7 +179,9 @@ class Learner:
             return None
         verdict = GuardVerdict(self._watch.accuracy, self.guard.measure(self), self.guard.limit)
         if verdict.rolled_back:
+            met, steps = self.experiences, self.steps
             self.become(self._watch.parts)
+            self.experiences, self.steps = met, steps  # or a stream would meet the same experience for ever
         self._watch = None
         return verdict
 

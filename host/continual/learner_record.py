@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from strop.host.continual.guard import Guard
 from strop.host.continual.learned import LearnerCursor, LearnerParts, LearnerSettings, Watch
 from strop.host.continual.strategies import STRATEGIES
 from strop.host.continual.strategies.strategy import Arrays, Strategy
-from strop.host.cursor import mark
 from strop.runtime.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch
 
 
@@ -40,7 +39,7 @@ def record_of(
         "settings": settings,
         "strategies": [{"name": s.name, "options": s.options} for s in strategies],
         "cursor": None if cursor is None else cursor.to_dict(),
-        "guard": None if guard is None else {"limit": guard.limit, "held_out": asdict(mark(guard.held_out))},
+        "guard": None if guard is None else guard.to_dict(),
         "watch": None if watch is None else {"accuracy": watch.accuracy, **_counts(watch.parts)},
         **_counts(parts),
     }
@@ -84,7 +83,7 @@ def _check_guard(wanted: dict[str, Any] | None, guard: Guard | None, path: str |
     if wanted is None or guard is None:
         had = "none" if wanted is None else f"one with {wanted['held_out']['name']}"
         raise CheckpointMismatch(f"{path}: the learner had as guard {had}: load it with the guard that it had")
-    if wanted != {"limit": guard.limit, "held_out": asdict(mark(guard.held_out))}:
+    if wanted != guard.to_dict():
         raise CheckpointMismatch(f"{path}: the learner had another guard: the same samples and limit are needed")
 
 

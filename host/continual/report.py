@@ -60,7 +60,7 @@ class RunRecord:
             "modelled_joules": None if joules is None else _amounts("modelled_joules", joules),
             "buffer_bytes": whole("buffer_bytes", self.buffer_bytes, 0),
             "memory": {part: whole(f"memory of {part}", n, 0) for part, n in _mapped("memory", self.memory).items()},
-            "settings": _plain(self.settings),
+            "settings": plain(self.settings),
             "experiences": tuple(_text("experiences", name) for name in _listed("experiences", self.experiences)),
             "samples": tuple(whole("samples", count, 1) for count in _listed("samples", self.samples)),
         }
@@ -182,6 +182,15 @@ def markdown_table(rows: Sequence[ResultRow]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def plain(settings: Any) -> dict[str, Any]:
+    """Return settings as a record holds them: as JSON gives them back. Raises InputError for what JSON cannot hold."""
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(_mapped("settings", settings), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"settings must be what JSON can hold: {error}") from error
+    return found
+
+
 def size(nbytes: int) -> str:
     """Return a number of bytes as people read it: "0", "784 B", "392 kB", "2.5 MB"; k is 1,000."""
     if nbytes < 1000:
@@ -267,11 +276,3 @@ def _curve(points: Any) -> tuple[tuple[int, float], ...]:
             raise InputError(f"the curve has the point {point!r}; samples seen never fall, accuracy is 0 to 1")
         found.append((seen, accuracy))
     return tuple(found)
-
-
-def _plain(settings: Any) -> dict[str, Any]:
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(_mapped("settings", settings), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"settings must be what JSON can hold: {error}") from error
-    return plain

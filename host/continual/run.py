@@ -17,10 +17,11 @@ from strop.host.continual.experience import Benchmark, Experience
 from strop.host.continual.learned import Learned
 from strop.host.continual.learner import Learner, OnStep
 from strop.host.continual.metrics import AccuracyMatrix
-from strop.host.continual.report import RunRecord
+from strop.host.continual.report import RunRecord, plain
+from strop.host.continual.run_settings import check_settings
 from strop.host.samples import check_samples
 from strop.runtime.cut import cut
-from strop.runtime.errors import CheckpointError
+from strop.runtime.errors import CheckpointError, InputError
 from strop.runtime.estimate import step_seconds
 
 OnExperience = Callable[[Experience, Learned, list[float]], None]
@@ -30,7 +31,12 @@ class BenchmarkRun:
     """A run of `learner` over `benchmark`; `learner` is new, or was loaded from `checkpoint`.
 
     checkpoint: where the run keeps itself, every `checkpoint_every` steps and after each experience; what it measured
-    so far stands beside it in a .json file. watts: the power of each board, by name, for the modelled energy.
+    so far stands beside it (`progress_path`). watts: the power of each board, by name, for the modelled energy. told:
+    what else decides the run, as plain data, such as the benchmark's source; it is in the record's settings.
+
+    Raises InputError where learner and benchmark do not suit each other, and for a learner that learned something
+    else before; CheckpointError where what was measured cannot be read; CheckpointMismatch where it was measured with
+    other settings.
     """
 
     def __init__(
@@ -43,14 +49,17 @@ class BenchmarkRun:
         checkpoint: Path | None = None,
         checkpoint_every: int | None = None,
         watts: Mapping[str, float] | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> None:
         for experience in benchmark.experiences:
             check_samples(experience.train, learner.model.graph, learner.model.classes, "the benchmark")
         self.benchmark, self.learner, self.strategy, self.seed = benchmark, learner, strategy, seed
-        self._checkpoint, self._every, self._watts = checkpoint, checkpoint_every, watts
+        self._checkpoint, self._every, self._watts, self._told = checkpoint, checkpoint_every, watts, dict(told or {})
         self._rows: list[list[float]] = []
         self._seconds: list[float] = []
         self._modelled: dict[str, float] = {}
+        self._steps = 0  # of the learner, when it was last measured
+        self._step_seconds: dict[str, float] = {}  # modelled, of the steps since then, by board
         if learner.steps or learner.experiences or learner.cursor:
             self._read_progress()
 
@@ -60,23 +69,38 @@ class BenchmarkRun:
         if not self._rows:
             self._measure()  # before any training
         if len(self._rows) == self.learner.experiences:  # it ended between the checkpoint and the measurement
-            self._seconds.append(0.0)  # not known any more
-            self._measure()
+            self._count(0.0)  # how long it took is not known any more
         while self.learner.experiences < len(experiences):
             experience = experiences[self.learner.experiences]
-            modelled, before = self._step_seconds(), self.learner.steps
-            resumed = 0 if self.learner.cursor is None else self.learner.cursor.done
             learned = self.learner.learn(
                 experience, checkpoint=self._checkpoint, checkpoint_every=self._every, on_step=on_step
             )
-            steps = self.learner.steps - before + resumed
-            self._seconds.append(learned.seconds)
-            for board, seconds in modelled.items():
-                self._modelled[board] = self._modelled.get(board, 0.0) + seconds * steps
-            self._measure()
+            self._count(learned.seconds)
             if on_experience is not None:
                 on_experience(experience, learned, self._rows[-1])
         return self._record()
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that decides the run's bytes, but for the samples themselves, as plain data."""
+        learner = self.learner
+        strategies = [{"name": strategy.name, **strategy.options} for strategy in learner.strategies]
+        return plain(
+            {
+                "network": learner.model.graph.name,
+                **learner.settings.to_dict(),
+                "strategies": strategies,
+                "guard": None if learner.guard is None else learner.guard.to_dict(),
+                **self._told,
+            }
+        )
+
+    def _count(self, seconds: float) -> None:
+        """An experience has ended, after `seconds` of training: add up what it took, and measure."""
+        self._seconds.append(seconds)
+        for board, each in self._step_seconds.items():
+            taken = each * (self.learner.steps - self._steps)
+            self._modelled[board] = self._modelled.get(board, 0.0) + taken
+        self._measure()
 
     def _measure(self) -> None:
         learner = self.learner
@@ -84,13 +108,14 @@ class BenchmarkRun:
         guess = 1.0 / len(learner.model.classes)
         tests = [experience.test for experience in self.benchmark.experiences]
         self._rows.append([learner.evaluate(test) if learner.model.steps else guess for test in tests])
+        self._steps, self._step_seconds = learner.steps, self._modelled_step()
         self._write_progress()
 
-    def _step_seconds(self) -> dict[str, float]:
+    def _modelled_step(self) -> dict[str, float]:
         """Return the modelled time of a step of the coming experience, by board."""
         settings = self.learner.session_settings()
         graph = self.learner.model.graph
-        batch = settings.batch
+        batch = settings.batch - 1  # the session has room for one more, which is used where one sample is left over
         if settings.after is not None:
             return step_seconds(cut(graph, settings.after).rear, batch, settings.hyper, frozenset())
         return step_seconds(graph, batch, settings.hyper, settings.frozen)
@@ -117,35 +142,38 @@ class BenchmarkRun:
             modelled_joules=joules,
             buffer_bytes=memory.buffer,
             memory={part: nbytes for part, nbytes in memory.to_dict().items() if part != "total"},
-            settings=self._settings(),
+            settings=self.settings(),
             digest=learner.model.digest(),
             experiences=tuple(experience.name for experience in experiences),
             samples=tuple(len(experience.train) for experience in experiences),
         )
 
-    def _settings(self) -> dict[str, Any]:
-        learner = self.learner
-        strategies = [{"name": strategy.name, **strategy.options} for strategy in learner.strategies]
-        return {"network": learner.model.graph.name, **learner.settings.to_dict(), "strategies": strategies}
-
     # -- files ----------------------------------------------------------------------------------------------------
     def _write_progress(self) -> None:
         if self._checkpoint is not None:
-            content = {"rows": self._rows, "seconds": self._seconds, "modelled_seconds": self._modelled}
+            content = {
+                "settings": self.settings(),
+                "rows": self._rows,
+                "seconds": self._seconds,
+                "modelled_seconds": self._modelled,
+                "steps": self._steps,
+                "step_seconds": self._step_seconds,
+            }
             write_atomically(progress_path(self._checkpoint), [json.dumps(content).encode()])
 
     def _read_progress(self) -> None:
-        assert self._checkpoint is not None
+        if self._checkpoint is None:
+            raise InputError("the learner has learned before: a run takes a new one, or one with its checkpoint")
         path = progress_path(self._checkpoint)
+        content = read_progress(self._checkpoint)
+        check_settings(content["settings"], self.settings(), path)
         try:
-            content = json.loads(path.read_bytes())
             self._rows = [[float(value) for value in row] for row in content["rows"]]
             self._seconds = [float(value) for value in content["seconds"]]
-            self._modelled = {str(board): float(value) for board, value in content["modelled_seconds"].items()}
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{path}: what a run measured so far cannot be read ({error}); start it anew"
-            ) from error
+            self._modelled = _by_board(content["modelled_seconds"])
+            self._steps, self._step_seconds = int(content["steps"]), _by_board(content["step_seconds"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _unreadable(path, error) from error
         if not self.learner.experiences <= len(self._rows) <= self.learner.experiences + 1:
             raise CheckpointError(f"{path} and its checkpoint are not of one run: start it anew")
 
@@ -153,3 +181,21 @@ class BenchmarkRun:
 def progress_path(checkpoint: Path) -> Path:
     """Return where the measurements of the run with this checkpoint stand."""
     return checkpoint.with_suffix(".progress.json")
+
+
+def read_progress(checkpoint: Path) -> dict[str, Any]:
+    """Return what the run with this checkpoint wrote beside it; "settings" is there. Raises CheckpointError."""
+    path = progress_path(checkpoint)
+    try:
+        content = json.loads(path.read_bytes())
+        return {**content, "settings": dict(content["settings"])}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: what a run measured so far cannot be read ({error!r}); start it anew")
+
+
+def _by_board(values: Mapping[str, Any]) -> dict[str, float]:
+    return {str(board): float(value) for board, value in values.items()}
