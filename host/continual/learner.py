@@ -26,17 +26,15 @@ from strop.host.continual.learner_memory import LearnerMemory, memory_of
 from strop.host.continual.learner_record import record_of, restored_from
 from strop.host.continual.strategies.latent_replay import CHUNK_SAMPLES, encoded
 from strop.host.continual.strategies.strategy import Arrays, Strategy
+from strop.host.continual.visits import edges_of, order_of
 from strop.host.cursor import TrainingSettings, mark
 from strop.host.data.dataset import Dataset
 from strop.host.fit import DeferredInterrupt
 from strop.host.model import Model
-from strop.host.order import raw_bits
 from strop.host.samples import check_samples
 from strop.runtime.device import Device
 from strop.runtime.errors import CheckpointCorrupt, InputError
 from strop.runtime.session import Minibatch, Session, StepResult
-
-VISITING = 5  # stream of the seed: the order of an epoch
 
 OnStep = Callable[[int, int, StepResult], None]
 
@@ -91,6 +89,8 @@ class Learner:
         check_samples(dataset, self.model.graph, self.model.classes, "the experience")
         path = None if checkpoint is None else file_path(checkpoint)
         every = None if checkpoint_every is None else whole("checkpoint_every", checkpoint_every, 1)
+        if path is None and every is not None:
+            raise InputError(f"checkpoint_every={every} without checkpoint=: name the file to write")
         if path is not None:
             check_destination(path)
         started = time.perf_counter()
@@ -108,7 +108,8 @@ class Learner:
     def partial_fit(self, images: ArrayLike, labels: ArrayLike) -> Learned:
         """Learn from images uint8 [n, C, H, W] with integer labels [n] as they come, once, in this order.
 
-        No experience begins or ends: what strategies do then (a new teacher, new importances), `learn` does.
+        No experience begins or ends: what strategies do then (a new teacher, new importances), `learn` does. Raises
+        `InputError`, also for strategies that learn whole experiences only.
         """
         dataset = Dataset.from_arrays(pixels(images), labels, classes=self.model.classes, layout="NCHW")
         check_samples(dataset, self.model.graph, self.model.classes, "partial_fit's samples")
@@ -116,8 +117,17 @@ class Learner:
             raise InputError("an experience was broken off: let `learn` finish it before partial_fit")
         started = time.perf_counter()
         self._begin_watch()
-        steps = self._train(dataset, np.arange(len(dataset)), self._edges(len(dataset)), None)
-        verdict = self._judge()
+        before, steps = self.parts(), []
+        try:
+            if self._streams():
+                steps = self._train(dataset, np.arange(len(dataset)), edges_of(len(dataset), self.settings.batch), None)
+            for strategy in self.strategies:
+                if not strategy.streams():
+                    strategy.take(self, dataset)
+            verdict = self._judge()
+        except BaseException:
+            self.become(before)
+            raise
         return Learned(len(dataset), sum(steps, StepResult(0, 0, 0)), time.perf_counter() - started, verdict)
 
     def learn_one(self, image: ArrayLike, label: int) -> Learned:
@@ -128,7 +138,7 @@ class Learner:
         self._begin_watch()
         for strategy in self.strategies:
             strategy.before(self, dataset)
-        per_epoch = len(self._edges(len(dataset))) - 1 if self._streams() else 0
+        per_epoch = len(edges_of(len(dataset), self.settings.batch)) - 1 if self._streams() else 0
         self._cursor = LearnerCursor(mark(dataset), per_epoch, per_epoch * self.settings.epochs, ordered)
         return self._cursor
 
@@ -136,12 +146,12 @@ class Learner:
         self, cursor: LearnerCursor, dataset: Dataset, path: Path | None, every: int | None, on_step: OnStep | None
     ) -> StepResult:
         total = StepResult(0, 0, 0)
-        edges = self._edges(len(dataset))
+        edges = edges_of(len(dataset), self.settings.batch)
         with DeferredInterrupt() as interrupt:
             while cursor.done < cursor.steps:
                 epoch, first = divmod(cursor.done, cursor.per_epoch)
                 last = self._segment_end(cursor, every) - epoch * cursor.per_epoch
-                order = self._order(len(dataset), epoch, cursor.ordered)
+                order = np.arange(len(dataset)) if cursor.ordered else self._order(len(dataset), epoch)
                 notice = None if on_step is None else _numbered(on_step, cursor)
                 results = self._train(dataset, order, edges[first : last + 1], interrupt, notice)
                 total += sum(results, StepResult(0, 0, 0))
@@ -157,16 +167,18 @@ class Learner:
         return total
 
     def _finish(self, dataset: Dataset) -> GuardVerdict | None:
-        before = self.parts()
+        before, cursor = self.parts(), self._cursor
         try:
             for strategy in self.strategies:
                 strategy.after(self, dataset)
+            self.experiences += 1
+            verdict = self._judge()
         except BaseException:
-            self.become(before)  # so that the experience can be finished again
+            self.become(before)
+            self._cursor = cursor  # so that the experience can be finished again
             raise
-        self.experiences += 1
         self._cursor = None
-        return self._judge()
+        return verdict
 
     def _begin_watch(self) -> None:
         if self.guard is not None:
@@ -190,9 +202,9 @@ class Learner:
         """Train from the state `start` on `dataset` for `epochs`, without any strategy: for those that retrain."""
         start = with_named_rows(self.model.graph, start, len(self.model.classes))  # classes may have been added
         self.model.load_state(start, steps=self.model.steps)
-        edges = self._edges(len(dataset))
+        edges = edges_of(len(dataset), self.settings.batch)
         for epoch in range(epochs):
-            order = self._order(len(dataset), epoch, ordered=False)
+            order = self._order(len(dataset), epoch)
             stream = self._minibatches(dataset.images, order, dataset.labels, order, edges, ())
             self.model.train_on(stream, self._session_settings(()))
             self.steps += len(edges) - 1
@@ -245,6 +257,11 @@ class Learner:
             minibatch = Minibatch(samples[places[a:b]], labels[rows], rate)
             for strategy in strategies:
                 minibatch = strategy.extend(minibatch, rows)
+            if len(minibatch.labels) < self.settings.hyper.least_batch:
+                raise InputError(
+                    "a mini-batch of 1 sample has no statistics to normalize by: pass 2 samples or more (a replay "
+                    'memory has others for the next ones then), or LearnerSettings(statistics="running")'
+                )
             yield minibatch
 
     def session_settings(self) -> TrainingSettings:
@@ -271,22 +288,8 @@ class Learner:
             ends.append(cursor.done + max(1, CHUNK_SAMPLES // self.settings.batch))
         return min(ends)
 
-    def _edges(self, samples: int) -> list[int]:
-        """Return where the mini-batches of `samples` begin, and the end; none has a last sample alone, if it can be."""
-        batch = self.settings.batch
-        edges = [*range(0, samples, batch), samples]
-        if batch > 1 and len(edges) > 2 and edges[-1] - edges[-2] == 1:
-            if batch == 2:
-                del edges[-2]  # three go together
-            else:
-                edges[-2] -= 1
-        return edges
-
-    def _order(self, samples: int, epoch: int, ordered: bool) -> NDArray[np.int64]:
-        if ordered:
-            return np.arange(samples)
-        bits = raw_bits(self.settings.seed, VISITING, self.experiences, epoch, count=samples)
-        return np.argsort(bits, kind="stable").astype(np.int64)
+    def _order(self, samples: int, epoch: int) -> NDArray[np.int64]:
+        return order_of(samples, self.settings.seed, self.experiences, epoch)
 
     # -- inference ------------------------------------------------------------------------------------------------
     def predict(self, images: NDArray[np.uint8]) -> Prediction:

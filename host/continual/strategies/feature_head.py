@@ -58,6 +58,10 @@ class FeatureHead(Strategy):
         self._ended += 1
         if self._ended < self.whole_experiences:
             return  # the front will still move: these features would soon mean something else
+        self.take(learner, dataset)
+
+    def take(self, learner: Learner, dataset: Dataset) -> None:
+        """Add the features of samples to the sums."""
         for start in range(0, len(dataset), CHUNK_SAMPLES):
             part = slice(start, start + CHUNK_SAMPLES)
             self._add(features_of(learner.model, dataset.images[part], self.layer), dataset.labels[part])

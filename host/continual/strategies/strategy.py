@@ -60,6 +60,10 @@ class Strategy:
     def before(self, learner: Learner, dataset: Dataset) -> None:
         """An experience begins."""
 
+    def take(self, learner: Learner, dataset: Dataset) -> None:
+        """Samples came without an experience around them, while `streams` says no: learn them, or `InputError`."""
+        raise InputError(f"{self.name} learns whole experiences only: pass them to learn, not to partial_fit")
+
     def prepare(self, session: Session) -> None:
         """A session is about to train: give it what it needs beside the state."""
 

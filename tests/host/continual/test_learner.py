@@ -167,17 +167,6 @@ def test_one_sample_at_a_time() -> None:
     assert one.predict_one(dataset.images[1]) == max(share, key=lambda label: share[label])
 
 
-def test_no_mini_batch_has_a_last_sample_alone() -> None:
-    """Batch statistics of one sample say nothing; and no sample may be left out."""
-    for batch in (2, 3, 4, 7):
-        for count in range(2, 30):
-            found = Learner(tiny_model(), settings=LearnerSettings(batch=batch))
-            edges = found._edges(count)
-            sizes = np.diff(edges)
-            assert edges[0] == 0 and edges[-1] == count
-            assert sizes.min() >= 2 and sizes.max() <= max(3, batch)
-
-
 def test_an_ordered_experience_is_visited_in_its_order() -> None:
     """Protects task-free streams, whose order is what they are about."""
     seen: list[int] = []
