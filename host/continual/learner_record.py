@@ -83,8 +83,13 @@ def _check_guard(wanted: dict[str, Any] | None, guard: Guard | None, path: str |
     if wanted is None or guard is None:
         had = "none" if wanted is None else f"one with {wanted['held_out']['name']}"
         raise CheckpointMismatch(f"{path}: the learner had as guard {had}: load it with the guard that it had")
-    if wanted != guard.to_dict():
+    if _without_name(wanted) != _without_name(guard.to_dict()):
         raise CheckpointMismatch(f"{path}: the learner had another guard: the same samples and limit are needed")
+
+
+def _without_name(guard: dict[str, Any]) -> dict[str, Any]:
+    """Return what guards are alike by; what their samples are called is for people."""
+    return {**guard, "held_out": {**guard["held_out"], "name": ""}}
 
 
 def _counts(parts: LearnerParts) -> dict[str, Any]:

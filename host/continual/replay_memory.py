@@ -134,8 +134,9 @@ class ReplayMemory:
     def restore(self, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Become what `facts` and `arrays` described; raises KeyError, TypeError or ValueError on anything else."""
         held = int(facts["held"])
-        if not 0 <= held <= self.capacity or arrays["samples"].shape != (held, *self.shape):
-            raise ValueError(f"{held} samples of {self.shape} in a memory of {self.capacity}")
+        shapes = arrays["samples"].shape, arrays["labels"].shape
+        if not 0 <= held <= self.capacity or shapes != ((held, *self.shape), (held,)):
+            raise ValueError(f"{held} samples of {self.shape} in a memory of {self.capacity}, as {shapes}")
         self._held, self._entered, self._drawn = held, int(facts["entered"]), int(facts["drawn"])
         self._samples[:held], self._labels[:held] = arrays["samples"], arrays["labels"]
         self._passed = int(facts["passed"])

@@ -1,4 +1,4 @@
-"""The learner's promise: with any strategy a broken-off stream goes on to the same bytes, and failures cost nothing."""
+"""Learning: the same bytes on every device, samples as they come, and failures that cost nothing."""
 
 from __future__ import annotations
 
@@ -8,68 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from session_use import Recorder
 from strop.host.continual import (
     ElasticWeightConsolidation,
+    Experience,
     Guard,
     LatentReplay,
     Learner,
     LearnerSettings,
+    NearestMean,
     Replay,
     StreamingLda,
 )
+from strop.host.continual.guard import Evaluated
+from strop.host.continual.strategies.feature_head import FeatureHead
 from strop.host.data import Dataset
-from strop.runtime.errors import CheckpointError, CheckpointMismatch, InputError
+from strop.runtime.emulator import EmulatorDevice
+from strop.runtime.errors import CheckpointError, CheckpointMismatch, DeviceTimeout, InputError
 from strop.runtime.session import Minibatch
 from tiny_models import tiny_dataset, tiny_model
-from tiny_streams import MAKERS, SETTINGS, learner, stream
-
-
-class Stop(Exception):
-    """What a test raises to break a stream off."""
-
-
-def assert_equal(one: Learner, other: Learner) -> None:
-    """Fail unless both learners are the same to the last byte."""
-    a, b = one.parts(), other.parts()
-    assert (a.model_steps, a.experiences, a.steps) == (b.model_steps, b.experiences, b.steps)
-    assert one.model.digest() == other.model.digest()
-    for (facts, arrays), (other_facts, other_arrays) in zip(a.strategies, b.strategies, strict=True):
-        assert facts == other_facts
-        assert arrays.keys() == other_arrays.keys()
-        for name, array in arrays.items():
-            np.testing.assert_array_equal(array, other_arrays[name], err_msg=name)
-
-
-@pytest.mark.parametrize("experience", [0, 1])
-@pytest.mark.parametrize("name", MAKERS)
-def test_a_stream_that_was_broken_off_goes_on_to_the_same_bytes(name: str, experience: int, tmp_path: Path) -> None:
-    """Protects resume after a power cut in the middle of an experience, for every strategy's own state."""
-    whole = learner(name)
-    for dataset in stream():
-        whole.learn(dataset)
-    path = tmp_path / "learner.safetensors"
-    first = learner(name)
-    for dataset in stream()[:experience]:
-        first.learn(dataset, checkpoint=path)
-    broken = stream()[experience]
-
-    def cut(done: int, steps: int, result: object) -> None:
-        if done == 5:
-            raise Stop
-
-    if first.cursor is None and not all(s.streams() for s in first.strategies):
-        first.save(path)  # nothing is trained step by step: the cut comes between experiences
-    else:
-        with pytest.raises(Stop):
-            first.learn(broken, checkpoint=path, checkpoint_every=2, on_step=cut)
-    again = Learner.load(path)
-    if all(s.streams() for s in first.strategies):
-        assert again.cursor is not None and again.cursor.done == 4
-    for dataset in stream()[again.experiences :]:
-        again.learn(dataset)
-    assert_equal(whole, again)
-    everything = tiny_dataset(60)
-    assert whole.evaluate(everything) == again.evaluate(everything)
+from tiny_streams import SETTINGS, Stop, assert_equal, assert_equal_parts, learner, stream
 
 
 def test_devices_and_threads_learn_the_same_bytes() -> None:
@@ -104,24 +62,6 @@ def test_kept_maps_train_to_the_bytes_of_kept_images_with_a_frozen_front() -> No
     assert digests[0] != first.model.digest()
 
 
-def test_another_experience_is_refused_where_one_was_broken_off(tmp_path: Path) -> None:
-    """Else a resumed run would silently mix two experiences."""
-    found = learner("replay")
-    path = tmp_path / "learner.safetensors"
-
-    def cut(done: int, steps: int, result: object) -> None:
-        if done == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        found.learn(stream()[0], checkpoint=path, checkpoint_every=2, on_step=cut)
-    again = Learner.load(path)
-    with pytest.raises(CheckpointMismatch, match="was started on"):
-        again.learn(stream()[1])
-    with pytest.raises(InputError, match="broken off"):
-        again.partial_fit(stream()[1].images, stream()[1].labels)
-
-
 def test_a_failure_leaves_model_and_memory_as_they_were() -> None:
     """Protects what was learned from an error in the middle of a step."""
 
@@ -146,6 +86,153 @@ def test_a_failure_leaves_model_and_memory_as_they_were() -> None:
         np.testing.assert_array_equal(array, after.state[name])
     assert after.strategies[0][0] == before.strategies[0][0]
     found.learn(stream()[1])  # and can go on
+
+
+def test_a_device_that_fails_costs_no_more_than_the_steps_since_the_last_commit() -> None:
+    """Protects model and memories together: after a time-out both are at the last commit, and the bytes are those of
+    a run without it."""
+    device = Recorder(EmulatorDevice(threads=1))
+    found, whole = learner("ewc and replay", tiny_model(device)), learner("ewc and replay")
+    for run in (found, whole):
+        run.learn(stream()[0])
+    before = found.parts()
+    device.failing_run = device.runs + 3
+    with pytest.raises(DeviceTimeout):
+        found.learn(stream()[1])
+    assert_equal_parts(before, found.parts())
+    device.failing_run = 0
+    for run in (found, whole):
+        run.learn(stream()[1])
+    assert_equal(found, whole)
+
+
+@pytest.mark.parametrize("where", ["a strategy", "the guard"])
+def test_an_experience_whose_end_failed_is_only_ended_again(where: str) -> None:
+    """Protects trained steps: what failed was not training, so nothing is trained twice, and the guard still asks."""
+
+    class Failing(LatentReplay):
+        fail = False
+
+        def after(self, learner: Learner, dataset: Dataset) -> None:
+            super().after(learner, dataset)
+            if self.fail:
+                raise Stop
+
+    class FailingGuard(Guard):
+        calls = 0
+        failing_call = 0
+
+        def measure(self, learner: Evaluated) -> float:
+            type(self).calls += 1
+            if self.calls == self.failing_call:
+                raise Stop
+            return super().measure(learner)
+
+    def make(kind: type[LatentReplay], guard: Guard) -> Learner:
+        return Learner(tiny_model(), kind(9, 4, seed=1), settings=SETTINGS, guard=guard)
+
+    first, second = stream(2)
+    whole, found = make(LatentReplay, Guard(first, 1.0)), make(Failing, FailingGuard(first, 1.0))
+    whole.learn(first)
+    if where == "a strategy":
+        Failing.fail = True
+    else:
+        FailingGuard.failing_call = 1  # the first measurement: before, there was no trained model to ask
+    with pytest.raises(Stop):
+        found.learn(first)
+    Failing.fail, FailingGuard.failing_call = False, 0
+    assert found.cursor is not None and found.cursor.done == found.cursor.steps and found.experiences == 0
+    with pytest.raises(CheckpointMismatch):
+        found.learn(second)
+    again = found.learn(first)
+    assert again.training.samples == 0 and again.guard is not None
+    for run in (whole, found):
+        run.learn(second)
+    assert_equal(whole, found)
+
+
+def test_samples_that_fail_leave_everything_as_it_was() -> None:
+    """Protects partial_fit: also where it is the last part of it that fails, the guard's measurement."""
+    first, second = stream(2)
+    guard = Guard(first, 1.0)
+    found = Learner(tiny_model(), Replay(9, 4), settings=SETTINGS, guard=guard)
+    found.learn(first)
+    before, calls = found.parts(), []
+
+    def measure(learner: Evaluated) -> float:
+        calls.append(learner)
+        if len(calls) == 2:
+            raise Stop
+        return 0.0
+
+    object.__setattr__(guard, "measure", measure)
+    with pytest.raises(Stop):
+        found.partial_fit(second.images, second.labels)
+    assert_equal_parts(before, found.parts())
+
+
+@pytest.mark.parametrize("kind", [StreamingLda, NearestMean])
+def test_a_head_takes_samples_as_they_come(kind: type[FeatureHead]) -> None:
+    """Protects streaming: one by one, in parts or as an experience, the sums are the same, and the network is."""
+    dataset = tiny_dataset(30)
+    model = tiny_model()
+    Learner(model, settings=SETTINGS).learn(dataset)
+    digest = model.digest()
+    whole, parts, single = (Learner(model, kind("pool1", 0), settings=SETTINGS) for _ in range(3))
+    whole.learn(dataset)
+    for start in (0, 20):
+        parts.partial_fit(dataset.images[start : start + 20], dataset.labels[start : start + 20])
+    for image, label in zip(dataset.images, dataset.labels, strict=True):
+        single.learn_one(image, int(label))
+    for other in (parts, single):
+        for name, array in whole.strategies[0].arrays().items():
+            np.testing.assert_array_equal(array, other.strategies[0].arrays()[name], err_msg=name)
+        assert other.evaluate(dataset) == whole.evaluate(dataset)
+    assert model.digest() == digest
+
+
+@pytest.mark.parametrize("name", ["joint", "gdumb"])
+def test_samples_without_an_experience_are_refused_by_those_that_retrain(name: str) -> None:
+    """Protects what they promise: else the network would be trained on samples that they never see again."""
+    found = learner(name)
+    found.learn(stream()[0])
+    before = found.parts()
+    with pytest.raises(InputError, match=f"{name} learns whole experiences only: pass them to learn"):
+        found.partial_fit(stream()[1].images, stream()[1].labels)
+    assert_equal_parts(before, found.parts())
+
+
+def test_one_sample_with_an_empty_memory_is_refused_with_what_to_do() -> None:
+    """Protects the first call of a stream: there is nothing to replay yet; with two samples it goes on one by one."""
+    dataset = tiny_dataset(12)
+    found = learner("replay")
+    for _ in range(2):
+        with pytest.raises(InputError, match='mini-batch of 1 sample .* pass 2 samples or more.*statistics="running"'):
+            found.learn_one(dataset.images[0], int(dataset.labels[0]))
+    assert found.memory().buffer and not found.steps
+    found.partial_fit(dataset.images[:2], dataset.labels[:2])
+    for image, label in zip(dataset.images[2:], dataset.labels[2:], strict=True):
+        assert found.learn_one(image, int(label)).training.samples <= 5
+    assert found.steps == 11
+
+
+def test_a_stream_from_its_first_sample() -> None:
+    """Protects learners that never see two samples at once: running statistics, from an untrained network."""
+    dataset = tiny_dataset(60)
+    found = Learner(tiny_model(), settings=LearnerSettings(batch=1, learning_rate=0.02, statistics="running"))
+    for image, label in zip(dataset.images, dataset.labels, strict=True):
+        found.learn_one(image, int(label))
+    assert found.steps == 60 and found.evaluate(tiny_dataset(30, seed=1)) > 0.5
+
+
+def test_a_checkpoint_that_is_never_written_is_refused(tmp_path: Path) -> None:
+    """Protects from a night without a file: checkpoint_every alone, and a place that cannot be written."""
+    found = learner("replay")
+    with pytest.raises(InputError, match="checkpoint_every=3 without checkpoint=: name the file to write"):
+        found.learn(stream()[0], checkpoint_every=3)
+    with pytest.raises(CheckpointError, match="cannot write a checkpoint"):
+        found.learn(stream()[0], checkpoint=tmp_path / "missing" / "file")
+    assert found.cursor is None and not found.steps
 
 
 def test_one_sample_at_a_time() -> None:
@@ -176,8 +263,6 @@ def test_an_ordered_experience_is_visited_in_its_order() -> None:
             seen.extend(rows.tolist())
             return super().extend(minibatch, rows)
 
-    from strop.host.continual import Experience
-
     data = tiny_dataset(24)
     found = Learner(tiny_model(), Watching(9, 4), settings=SETTINGS)
     found.learn(Experience("a stream", data, data, (0, 1, 2), ordered=True))
@@ -185,45 +270,6 @@ def test_an_ordered_experience_is_visited_in_its_order() -> None:
     seen.clear()
     found.learn(data)
     assert seen != list(range(24)) and sorted(seen) == list(range(24))
-
-
-def test_what_forgets_too_much_is_undone_and_says_so(tmp_path: Path) -> None:
-    """Protects the guard: the bytes before, in model and memory; and nothing undone where little was lost."""
-    old, new = stream()[0], stream()[1]
-    swapped = Dataset.from_arrays(new.images, 2 - new.labels, classes=new.classes)
-    path = tmp_path / "learner.safetensors"
-    guard = Guard(old, 0.1)
-    found = Learner(tiny_model(), Replay(9, 4), settings=LearnerSettings(batch=4, epochs=6, seed=3), guard=guard)
-    first = found.learn(old)
-    assert first.guard is not None and not first.rolled_back and "kept" in str(first)
-    before = found.parts()
-    wrong = Dataset.from_arrays(old.images, 1 - old.labels, classes=old.classes)
-    for harmful in (wrong, swapped):
-        learned = found.learn(harmful, checkpoint=path)
-        if learned.rolled_back:
-            break
-    assert learned.rolled_back and "rolled back" in str(learned)
-    assert learned.guard is not None and learned.guard.before - learned.guard.after > 0.1
-    assert found.model.steps == before.model_steps
-    for name, array in before.state.items():
-        np.testing.assert_array_equal(array, found.model.state()[name])
-    assert found.parts().strategies[0][0] == before.strategies[0][0]
-    with pytest.raises(CheckpointMismatch, match="guard"):
-        Learner.load(path)
-    with pytest.raises(CheckpointMismatch, match="another guard"):
-        Learner.load(path, guard=Guard(new, 0.1))
-    assert_equal(found, Learner.load(path, guard=guard))
-
-
-def test_a_checkpoint_without_a_learner_is_no_learner(tmp_path: Path) -> None:
-    """And the other way round a learner's checkpoint is a model's, too."""
-    found = learner("replay")
-    found.learn(stream()[0])
-    found.model.save(tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match="without a learner"):
-        Learner.load(tmp_path / "model.safetensors")
-    found.save(tmp_path / "learner.safetensors")
-    assert type(found.model).load(tmp_path / "learner.safetensors").digest() == found.model.digest()
 
 
 def test_what_does_not_go_together_is_refused() -> None:
@@ -238,12 +284,3 @@ def test_what_does_not_go_together_is_refused() -> None:
     ):
         with pytest.raises(InputError):
             Learner(tiny_model(), *strategies)  # type: ignore[arg-type]
-
-
-def test_memory_is_the_sum_of_its_parts() -> None:
-    """Protects the figures that people choose a board by."""
-    found = learner("replay")
-    memory = found.memory()
-    assert memory.buffer == 9 * (64 + 4)
-    parts = memory.to_dict()
-    assert parts.pop("total") == sum(parts.values()) == memory.total
