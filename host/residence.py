@@ -52,7 +52,7 @@ class Residence:
         self._host = {name: np.array(array) for name, array in state.items()}
         self._session: Session | None = None
         self._cut: Cut | None = None  # of the session
-        self._settings = TrainingSettings()
+        self._settings: TrainingSettings | None = None  # of the session, or of the last one
         self._closed = False
         self._ahead = False  # whether the device's copy is newer than the host's
         with _SEATS_LOCK:
@@ -109,14 +109,16 @@ class Residence:
         return self._session
 
     def any_session(self, settings: TrainingSettings) -> Session:
-        """Return a session for inference: the one at hand, else one for `settings`, with the mini-batch that fits.
+        """Return a session for inference: the one at hand, else one as the last, so that it takes no more memory.
 
-        Beside a session for what is behind a cut, one that takes hardly more memory than that.
+        Beside a session for what is behind a cut, one that takes hardly more memory than that; where there was none
+        yet, one for `settings`, with the mini-batch that fits.
         """
         if self._session is not None and self._cut is None:
             return self._session
-        if self._cut is not None:
-            return self.session(asking_settings(self.graph, self._settings))
+        if self._settings is not None:
+            last = self._settings
+            return self.session(last if self._cut is None else asking_settings(self.graph, last))
         batch = settings.batch
         while True:
             try:

@@ -44,6 +44,22 @@ def test_a_session_is_kept_until_something_else_is_asked_of_it(device: Device) -
         assert home.session(other) is not home.session(TrainingSettings(16))
 
 
+def test_a_model_that_got_another_state_is_asked_in_no_more_memory(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects little memory: a learner that goes back, or a failed step, asks under the settings that it trains by."""
+    allocations: list[int] = []
+    allocate = device.allocate
+    monkeypatch.setattr(device, "allocate", lambda nbytes: (allocations.append(nbytes), allocate(nbytes)))
+    model = tiny_model(device)
+    for settings in (TrainingSettings(8), TrainingSettings(8, frozen=frozenset({"conv1"}))):
+        model.train_on([Minibatch(DATA.images[:8], DATA.labels[:8], 0.1)], settings)
+        model.load_state(model.state(), steps=model.steps)
+        model.evaluate(DATA)
+    first, asked, frozen, asked_frozen = allocations
+    assert first == asked and frozen == asked_frozen < first
+
+
 def test_fit_evaluate_and_predict_use_one_session(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects the board: validation within fit, and questions after it, open nothing and allocate nothing."""
     allocations: list[int] = []
