@@ -20,6 +20,7 @@ from strop.host.cursor import TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.model import Model
 from strop.runtime.cut import MAP_OFFSET, cut, cut_points
+from strop.runtime.errors import InputError
 from strop.runtime.graph import Linear, NetworkGraph
 from strop.runtime.session import Minibatch
 
@@ -37,10 +38,20 @@ def encoded(model: Model, images: NDArray[np.uint8], after: str) -> NDArray[np.u
 
 
 def feature_layer(graph: NetworkGraph) -> str:
-    """Return the layer whose maps the first fully-connected layer reads: the usual place to cut."""
+    """Return the layer whose maps the first fully-connected layer reads: the usual place to cut.
+
+    Raises `InputError` where there is none, as in a network of fully-connected layers alone.
+    """
     linear = next(index for index, node in enumerate(graph.nodes) if isinstance(node.layer, Linear))
     before = [node.name for node in graph.nodes[:linear]]
-    return [name for name in cut_points(graph) if name in before][-1]
+    places = cut_points(graph)
+    below = [name for name in places if name in before]
+    if not below:
+        raise InputError(
+            f"{graph.name} cannot be cut below its first fully-connected layer; pass after=, allowed: "
+            f"{', '.join(places) or 'nowhere'}"
+        )
+    return below[-1]
 
 
 class LatentReplay(Strategy):
