@@ -17,7 +17,6 @@ from strop.host.continual import (
     StreamingLda,
 )
 from strop.host.continual.strategies.latent_replay import encoded, feature_layer
-from strop.host.data import Dataset
 from strop.host.model import Model
 from strop.host.models import network_for
 from strop.runtime.cut import cut
@@ -143,9 +142,9 @@ def test_a_network_without_a_usual_place_is_refused_with_the_others() -> None:
             with pytest.raises(InputError, match=f"{name} cannot be cut below its first .*pass after=.*{allowed}"):
                 Learner(Model.create(graph, classes=3, device="emulator", threads=1), kind())
     graph = NetworkGraph("dense", (1, 8, 8), dense)
-    found = Learner(Model.create(graph, classes=3, device="emulator", threads=1), LatentReplay(9, 4, "relu1"))
+    found = Learner(Model.create(graph, device="emulator", threads=1), LatentReplay(9, 4, "relu1"))
     for dataset in stream(2):
-        found.learn(Dataset.from_arrays(dataset.images, dataset.labels, classes=3))
+        found.learn(dataset)
 
 
 def test_without_any_strategy_a_frozen_front_is_the_same_network() -> None:
