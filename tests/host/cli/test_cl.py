@@ -44,7 +44,7 @@ def test_runs_records_table_and_pictures(cli, tmp_path):
 
 def test_a_killed_run_goes_on_to_the_same_bytes(cli, tmp_path):
     """Protects resume after a power cut: SIGKILL in the middle, the same command again, the digest of a whole run."""
-    words = ("cl", "run", "split-fashion-mnist", *WORDS, "--strategy", "lwf+replay", "--buffer", 50, "--epochs", 40)
+    words = ("cl", "run", "split-fashion-mnist", *WORDS, "--strategy", "lwf+replay", "--buffer", 50, "--epochs", 12)
     words = (*words, "--checkpoint-every", 5)
     whole = cli(*words, "--output", "whole")
     assert whole.code == 0, whole.err
