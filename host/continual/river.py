@@ -1,6 +1,7 @@
 """A learner under river's names (Montiel et al., JMLR 2021): dictionaries of features in, names of classes out.
 
-river itself is not imported: its evaluation calls `learn_one`, `predict_one` and `predict_proba_one`, and that is all.
+Works without river. Where it is installed the adapter is one of its classifiers, for its evaluation and pipelines;
+import it from here, since that takes river's own time to load.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from strop.host.continual.learner import Learner
 from strop.runtime.errors import InputError
 
+try:
+    from river.base import Classifier
+except ImportError:
+    Classifier = object
 
-class RiverClassifier:
+
+class RiverClassifier(Classifier):  # type: ignore[misc]
     """What river takes for a classifier, around `learner`.
 
     x is an image uint8 [C, H, W], or river's dictionary of pixels, whose values in their order are one. y is a class's

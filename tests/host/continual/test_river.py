@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strop.host.continual import Learner, LearnerSettings, Replay, RiverClassifier
+from strop.host.continual import Learner, LearnerSettings, Replay
+from strop.host.continual.river import RiverClassifier
 from strop.runtime.errors import InputError
 from tiny_models import tiny_dataset, tiny_model
 from tiny_streams import SETTINGS
