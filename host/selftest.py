@@ -45,9 +45,12 @@ from strop.runtime.graph import (
 )
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.session import Minibatch, Session, StepResult
+from strop.runtime.soft_targets import one_hot
+from strop.runtime.state import StateLayout
 
 ANSWERS = Path(__file__).with_name("known_answers.json")  # beside this file, in every kind of installation
 HYPER = Hyperparameters(weight_decay=0.001)
+STREAM = Hyperparameters(statistics="running", soft_targets=True, elastic=True)
 LEARNING_RATE = 0.1
 NAMED_ARRAYS = 4  # of those that differ, so many are told by name
 
@@ -84,7 +87,8 @@ class Case:
 
     garments: on images of the bundled Fashion-MNIST, not on made-up ones. pretrained: from the shipped checkpoint, not
     from first weights. frozen: layers that stay. interrupted_after: the state is taken out after so many steps and put
-    back, as resuming from a checkpoint does; 0 for never. steps 0: inference alone.
+    back, as resuming from a checkpoint does; 0 for never. steps 0: inference alone. hyper: with soft targets or anchors
+    these are made up.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Case:
     pretrained: bool = False
     frozen: frozenset[str] = frozenset()
     interrupted_after: int = 0
+    hyper: Hyperparameters = HYPER
 
 
 CASES = (
@@ -105,6 +110,7 @@ CASES = (
     Case("resume", STRIDED, 10, 3, interrupted_after=1),
     Case("residual", RESIDUAL, 18, 3),  # more than a group of 16 images
     Case("wide", WIDE, 7, 3),
+    Case("stream", RESIDUAL, 1, 5, hyper=STREAM),
 )
 
 
@@ -209,11 +215,13 @@ def run_case(case: Case, device: Device) -> Run:
     results: list[StepResult] = []
     seconds = 0.0
     for first, last in _stretches(case):
-        session = Session(case.graph, device, batch=case.batch, hyper=HYPER, frozen=case.frozen)
+        session = Session(case.graph, device, batch=case.batch, hyper=case.hyper, frozen=case.frozen)
         session.load_state(state)
+        if case.hyper.elastic:
+            session.load_anchors(*_anchors(case))
         parts = [slice(step * case.batch, (step + 1) * case.batch) for step in range(first, last)]
         begin = time.perf_counter()
-        results += session.train(Minibatch(images[part], labels[part], LEARNING_RATE) for part in parts)
+        results += session.train(_minibatch(case, images[part], labels[part]) for part in parts)
         seconds += time.perf_counter() - begin
         state = session.state()
     begin = time.perf_counter()
@@ -274,6 +282,23 @@ def _patterns(case: Case) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         first = int(label) * height // case.graph.classes
         image[:, first : first + 2, 3:8] += 150
     return images, labels
+
+
+def _minibatch(case: Case, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Minibatch:
+    """Return a mini-batch; soft targets give a quarter of each sample to the class after its own."""
+    if not case.hyper.soft_targets:
+        return Minibatch(images, labels, LEARNING_RATE)
+    targets = one_hot(labels, case.graph.classes)
+    targets -= targets // 4 - np.roll(targets // 4, 1, axis=1)
+    return Minibatch(images, labels, LEARNING_RATE, targets)
+
+
+def _anchors(case: Case) -> tuple[State, State]:
+    """Return anchors at the first state's parameters, and importances of every strength from none on."""
+    first = initial_state(case.graph, seed=0)
+    names = StateLayout(case.graph).parameters
+    strengths = {n: (epoch_order(first[n].size, 0, 2) % 9).astype(np.uint8).reshape(first[n].shape) for n in names}
+    return {name: first[name] for name in names}, strengths
 
 
 def _beside(run: Run, witness: Run, known: Answer) -> Iterator[str]:

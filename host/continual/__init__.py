@@ -16,6 +16,7 @@
 | `learner.py`, `learned.py`, `learner_record.py` | the training loop; its settings and results; its checkpoint |
 | `strategies/`, `replay_memory.py` | what is done against forgetting, and the samples that are kept for it |
 | `guard.py`, `learner_memory.py` | what undoes an update that forgets too much; what a learner takes in bytes |
+| `river.py` | a learner as a classifier of the library river |
 | `run.py` | one run over a benchmark, which can be broken off and goes on |
 | `metrics.py` | the accuracy matrix: average accuracy, forgetting, transfer |
 | `report.py`, `plot.py` | records of runs as files, tables, pictures |

@@ -115,7 +115,7 @@ class BenchmarkRun:
         """Return the modelled time of a step of the coming experience, by board."""
         settings = self.learner.session_settings()
         graph = self.learner.model.graph
-        batch = settings.batch - 1  # the session has room for one more, which is used where one sample is left over
+        batch = settings.batch
         if settings.after is not None:
             return step_seconds(cut(graph, settings.after).rear, batch, settings.hyper, frozenset())
         return step_seconds(graph, batch, settings.hyper, settings.frozen)

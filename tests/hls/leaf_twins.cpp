@@ -236,9 +236,7 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
          m.counts[0] = t.SgdRow(&m.values[1], &m.values[kRegion / 4], &m.values[kRegion / 2], count, sgd);
        }},
       {"PullRow", count * 1.0,
-       [=](const LeafTable &t, Arena &m) {
-         t.PullRow(&m.values[1], &m.values[kRegion / 2], &m.bytes[0], count);
-       }},
+       [=](const LeafTable &t, Arena &m) { t.PullRow(&m.values[1], &m.values[kRegion / 2], &m.bytes[0], count); }},
       {"MaxAbs", count * 1.0, [=](const LeafTable &t, Arena &m) { m.counts[0] = t.MaxAbs(&m.values[1], count); }},
       {"PackQuads", quads * taps * 4.0,
        [=](const LeafTable &t, Arena &m) {

@@ -17,7 +17,7 @@ from session_use import Recorder
 from strop.host import make_known_answers, selftest
 from strop.host.checkpoint import read_checkpoint
 from strop.host.pretrained import pretrained_path
-from strop.host.selftest import ANSWERS, CASES, HYPER, known_answers, open_witness, run_case, run_cases
+from strop.host.selftest import ANSWERS, CASES, known_answers, open_witness, run_case, run_cases
 from strop.runtime.compiler import compile_inference, compile_training, compile_views
 from strop.runtime.contract import OPCODE_NAMES, C, Registers
 from strop.runtime.emulator import EmulatorDevice
@@ -75,12 +75,12 @@ def test_the_cases_use_every_command_that_the_compiler_emits():
     """Protects what a passed self-test means: no opcode of a real training is left out."""
     used: set[int] = set()
     for case in CASES:
-        layout, base = StateLayout(case.graph), ArenaBase(0, 0, 0, 0)
+        layout, base = StateLayout(case.graph, case.hyper.elastic), ArenaBase(0, 0, 0, 0)
         programs = [
-            compile_views(case.graph, layout, base, HYPER), compile_inference(case.graph, layout, case.batch, base)
+            compile_views(case.graph, layout, base, case.hyper), compile_inference(case.graph, layout, case.batch, base)
         ]  # fmt: skip
         if case.steps:
-            programs.append(compile_training(case.graph, layout, case.batch, base, HYPER, case.frozen))
+            programs.append(compile_training(case.graph, layout, case.batch, base, case.hyper, case.frozen))
         used |= {int(code) for program in programs for code in program.commands["opcode"]}
     emitted: set[int] = set()
     for path in Path(strop.runtime.__file__).parent.glob("*.py"):

@@ -10,7 +10,7 @@ import pytest
 from session_use import BATCH, Recorder, opened, steps_seen
 from small_networks import SMALL, assert_same_state, first_state, minibatches
 from strop.host.models import lenet5, vgg_small
-from strop.runtime import session as session_module
+from strop.runtime import arena_plan
 from strop.runtime.arena_plan import plan_memory
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError
@@ -30,11 +30,11 @@ def test_a_queue_trains_to_the_bytes_of_single_steps(
     device: Device, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protects exactness: how many steps share a start shows in nothing, whatever sizes follow each other."""
-    monkeypatch.setattr(session_module, "MAX_QUEUE", 1)
+    monkeypatch.setattr(arena_plan, "MAX_QUEUE", 1)
     single = opened(device)
     expected = list(single.train(mixed_sizes()))
     state = single.state()
-    monkeypatch.setattr(session_module, "MAX_QUEUE", length)
+    monkeypatch.setattr(arena_plan, "MAX_QUEUE", length)
     queued = opened(device)
     assert list(queued.train(mixed_sizes())) == expected
     assert_same_state(state, queued.state())
@@ -69,7 +69,7 @@ def test_a_bad_mini_batch_in_a_queue_stops_what_follows_alone(device: Device, ba
 def test_steps_that_take_long_have_a_start_each() -> None:
     """Protects stopping: what is queued is trained to its end, so only short steps are. And memory stays small."""
     slots = {batch: plan_memory(lenet5(), batch).slots for batch in (16, 128)}
-    assert 2 * 4 * 16 * 784 < slots[16] < 2 * session_module.MAX_QUEUE * (16 * 784 + 8192)
+    assert 2 * 4 * 16 * 784 < slots[16] < 2 * arena_plan.MAX_QUEUE * (16 * 784 + 8192)
     assert slots[128] < 3 * 128 * 784 + 65536
     assert plan_memory(vgg_small(), 64).slots < 3 * 128 * 784  # two slots; inference takes mini-batches of 128
 
@@ -81,6 +81,6 @@ def test_a_session_is_left_in_order_when_its_results_are_not_taken(device: Devic
     for _ in session.train(minibatches(SMALL, BATCH, 100)):
         break
     seen = steps_seen(session)
-    assert 1 <= seen <= 2 * session_module.MAX_QUEUE
+    assert 1 <= seen <= 2 * arena_plan.MAX_QUEUE
     list(session.train(minibatches(SMALL, BATCH, 2)))
     assert steps_seen(session) == seen + 2
