@@ -67,7 +67,8 @@ class LearningWithoutForgetting(Strategy):
         total = powers.sum(axis=1, keepdims=True)
         teacher = ((powers << 15) + (total >> 1)) // total
         targets = np.zeros((len(labels), classes), np.int64)
-        targets[:, known] = teacher * round(self.share * ONE) >> 15
+        # below ONE: each rounded probability loses at least what it may have been rounded up by
+        targets[:, known] = teacher * min(round(self.share * ONE), ONE - 1) >> 15
         rows = np.arange(len(labels))
         targets[rows, labels] += ONE - targets.sum(axis=1)
         return targets.astype(np.uint16)
