@@ -13,7 +13,8 @@
 | `experience.py` | `Experience` and `Benchmark` |
 | `benchmarks/` | benchmarks by name, cut from Fashion-MNIST or another data set |
 | `avalanche.py` | benchmarks of the library Avalanche |
-| `learner.py`, `learned.py`, `learner_record.py` | the training loop; its settings and results; its checkpoint |
+| `learner.py`, `visits.py` | the training loop; in which order and mini-batches it goes through samples |
+| `learned.py`, `learner_record.py` | its settings and results; its checkpoint |
 | `strategies/`, `replay_memory.py` | what is done against forgetting, and the samples that are kept for it |
 | `guard.py`, `learner_memory.py` | what undoes an update that forgets too much; what a learner takes in bytes |
 | `river.py` | a learner as a classifier of the library river |

@@ -38,6 +38,21 @@ def test_a_reservoir_keeps_early_and_late_samples_alike() -> None:
     assert abs(counts[:100].sum() - counts[100:].sum()) < 400
 
 
+@pytest.mark.parametrize("policy", ["reservoir", "balanced"])
+@pytest.mark.parametrize("part", [1, 90])
+def test_how_many_come_at_once_makes_no_sample_more_likely(policy: str, part: int) -> None:
+    """Protects fairness in every way of calling. Draws go by calls, so other samples are kept: alike is the chance.
+
+    Of 3 classes of 30, balanced keeps 5 each; the reservoir 15 of all. 300 memories hold each sample 50 times or so.
+    """
+    counts = np.zeros(90)
+    for seed in range(300):
+        counts[numbers_of(filled([0, 1, 2] * 30, 15, policy, part, seed))] += 1
+    assert counts.sum() == 300 * 15
+    chi_square = float(((counts - 50) ** 2 / (50 * 5 / 6)).sum())
+    assert 50 < chi_square < 135  # 89 degrees of freedom (87 where balanced), within about three and a half deviations
+
+
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=150),
     st.integers(1, 30),

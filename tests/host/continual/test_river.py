@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strop.host.continual import Learner, LearnerSettings, Replay
+from strop.host.continual import Learner, LearnerSettings, Replay, StreamingLda
 from strop.host.continual.river import RiverClassifier
+from strop.host.data import Dataset
+from strop.host.model import Model
 from strop.runtime.errors import InputError
-from tiny_models import tiny_dataset, tiny_model
+from tiny_models import tiny_dataset, tiny_graph, tiny_model
 from tiny_streams import SETTINGS
 
 
@@ -51,17 +53,42 @@ def test_what_is_no_image_or_no_class_is_refused(x: object, y: object) -> None:
         river.learn_one(x, y)  # type: ignore[arg-type]
 
 
-def test_rivers_own_evaluation_takes_it() -> None:
+def test_answers_are_in_the_words_of_the_samples() -> None:
+    """Protects river's metrics, which compare by equality: labels for labels, names for names."""
+    dataset = tiny_dataset(30)
+    named, unnamed = tiny_model(), Model.create(tiny_graph(), device="emulator", threads=1)
+    settings = LearnerSettings(batch=1, learning_rate=0.01, statistics="running")
+    for model, first in ((named, dataset.classes), (unnamed, (0, 1, 2))):
+        Learner(model, settings=SETTINGS).learn(Dataset.from_arrays(dataset.images, dataset.labels))
+        river = RiverClassifier(Learner(model, settings=settings))
+        image = dataset.images[4]
+        assert river.predict_one(image) == first[1] and tuple(river.predict_proba_one(image)) == first
+        for words in ((0, 1, 2), model.classes, (np.int64(0), np.int64(1), np.int64(2))):
+            river.learn_one(image, words[1])
+            assert river.predict_one(image) == words[1] and river.predict_proba_one(image).keys() == set(words)
+            with pytest.raises(InputError):
+                river.learn_one(image, "nowhere")
+            assert river.predict_one(image) == words[1]
+
+
+@pytest.mark.parametrize("answers", ["names", "labels", "a head"])
+def test_rivers_own_evaluation_takes_it(answers: str) -> None:
     """Protects the adapter against what river really calls."""
-    evaluate = pytest.importorskip("river.evaluate", reason="river is not installed")
-    metrics = pytest.importorskip("river.metrics", reason="river is not installed")
+    evaluate = pytest.importorskip("river.evaluate", reason="river is not installed: pip install strop[river]")
+    metrics = pytest.importorskip("river.metrics", reason="river is not installed: pip install strop[river]")
     dataset = tiny_dataset(60)
     first = Learner(tiny_model(), settings=SETTINGS)
     first.learn(dataset)
-    learner = Learner(first.model, settings=LearnerSettings(batch=1, learning_rate=0.01, statistics="frozen"))
+    settings = LearnerSettings(batch=1, learning_rate=0.01, statistics="frozen")
+    heads = (StreamingLda(whole_experiences=0),) if answers == "a head" else ()
+    words = (0, 1, 2) if answers == "labels" else dataset.classes
+    river = RiverClassifier(Learner(first.model, *heads, settings=settings))
     stream = [
-        ({i: int(v) for i, v in enumerate(image.ravel())}, dataset.classes[label])
+        ({i: int(v) for i, v in enumerate(image.ravel())}, words[label])
         for image, label in zip(dataset.images, dataset.labels.tolist(), strict=True)
     ]
-    score = evaluate.progressive_val_score(stream, RiverClassifier(learner), metrics.Accuracy())
+    score = evaluate.progressive_val_score(stream, river, metrics.Accuracy())
     assert score.get() > 0.8
+    loss = list(evaluate.iter_progressive_val_score(stream, river, metrics.CrossEntropy(), step=20))
+    assert [state["Step"] for state in loss] == [20, 40, 60]
+    assert loss[-1]["CrossEntropy"].get() < 1.0, "probabilities, by the same words"
