@@ -175,7 +175,7 @@ class BenchmarkRun:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unreadable(path, error) from error
         if not self.learner.experiences <= len(self._rows) <= self.learner.experiences + 1:
-            raise CheckpointError(f"{path} and its checkpoint are not of one run: start it anew")
+            raise CheckpointError(f"{path} and its checkpoint are not of one run; remove both to begin anew")
 
 
 def progress_path(checkpoint: Path) -> Path:
@@ -194,7 +194,7 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: what a run measured so far cannot be read ({error!r}); start it anew")
+    return CheckpointError(f"{path}: what a run measured so far cannot be read ({error!r}); remove its checkpoint to begin anew")
 
 
 def _by_board(values: Mapping[str, Any]) -> dict[str, float]:
