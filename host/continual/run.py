@@ -24,6 +24,8 @@ from strop.runtime.cut import cut
 from strop.runtime.errors import CheckpointError, InputError
 from strop.runtime.estimate import step_seconds
 
+PROGRESS_SUFFIX = ".progress.json"
+
 OnExperience = Callable[[Experience, Learned, list[float]], None]
 
 
@@ -180,7 +182,7 @@ class BenchmarkRun:
 
 def progress_path(checkpoint: Path) -> Path:
     """Return where the measurements of the run with this checkpoint stand."""
-    return checkpoint.with_suffix(".progress.json")
+    return checkpoint.with_suffix(PROGRESS_SUFFIX)
 
 
 def read_progress(checkpoint: Path) -> dict[str, Any]:
@@ -194,7 +196,9 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: what a run measured so far cannot be read ({error!r}); remove its checkpoint to begin anew")
+    return CheckpointError(
+        f"{path}: what a run measured so far cannot be read ({error!r}); remove its checkpoint to begin anew"
+    )
 
 
 def _by_board(values: Mapping[str, Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strop.host.continual.report import RunRecord, read_record, write_record
-from strop.host.continual.run import progress_path, read_progress
+from strop.host.continual.run import PROGRESS_SUFFIX, progress_path, read_progress
 from strop.host.continual.run_settings import check_settings
 from strop.runtime.errors import DataError
 
@@ -68,8 +68,12 @@ class RunFiles:
         return True
 
     def finish(self, record: RunRecord) -> None:
-        """Write the record; what the run would have gone on from is not needed then, and removed."""
+        """Write the record; what the run would have gone on from is removed."""
         write_record(record, self.record)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove what a run goes on from; a kill may have left it beside the record."""
         for path in (self.checkpoint, progress_path(self.checkpoint)):
             path.unlink(missing_ok=True)
 
@@ -78,7 +82,7 @@ def records_in(folder: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records in a folder, by file name, and for each other .json file there why it is none."""
     records, others = [], []
     for path in sorted(folder.glob("*.json")):
-        if path.name.endswith(progress_path(Path("x")).name[1:]):
+        if path.name.endswith(PROGRESS_SUFFIX):
             continue  # of a run that is not done
         try:
             records.append(read_record(path))
