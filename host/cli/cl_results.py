@@ -21,8 +21,8 @@ HEADS = {
     "anytime_accuracy": ">anytime",
 }
 LEGEND = """\
-Mean ± sample deviation over seeds, percent. accuracy: after the last experience, the mean over all of them. forgetting:
-what was lost since the best. BWT, FWT: backward and forward transfer. anytime: the accuracy on what was seen, all along.
+Mean ± sample deviation over seeds, percent. accuracy: after the last experience, the mean over all. forgetting: what
+was lost since the best. BWT, FWT: backward, forward transfer. anytime: the accuracy on what was seen, all along.
 memory: of a learner, all parts. host s: training here. Seconds and joules of boards are modelled, not measured."""
 
 

@@ -151,7 +151,8 @@ def _name_rows(axes: Axes, group: list[RunRecord], first: bool) -> None:
 
 def _name_columns(axes: Axes, group: list[RunRecord], last: bool) -> None:
     count, names = group[0].matrix.experiences, group[0].experiences
-    if not names or count > MAX_NUMBERED:
+    alike = all(record.experiences == names for record in group)  # not where each seed has its order of classes
+    if not names or not alike or count > MAX_NUMBERED:
         axes.set_xticks(range(count), [str(number + 1) for number in range(count)], fontsize=8)
     elif last:
         short = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]

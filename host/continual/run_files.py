@@ -92,4 +92,4 @@ def records_in(folder: Path) -> tuple[list[RunRecord], list[str]]:
 
 
 def _plain_name(text: str) -> str:
-    return re.sub(r"[^a-z0-9.+=,_]+", "-", text.lower()).strip("-.") or "x"
+    return re.sub(r"[^a-z0-9.+=_]+", "-", text.lower()).strip("-.") or "x"
