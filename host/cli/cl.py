@@ -256,9 +256,14 @@ def _report(arguments: argparse.Namespace, output: Output) -> int:
     else:
         show_tables(records, output)
     plots = draw(records, folder, arguments.plot, output)
-    table = rows_document(records)
     output.document(
         "strop.cl-report/1",
-        {"folder": folder, "runs": len(records), "left_out": others, "table": table, "plots": plots},
+        {
+            "folder": folder,
+            "records": [record.to_dict() for record in records],
+            "left_out": others,
+            "table": rows_document(records),
+            "plots": plots,
+        },
     )
     return OK

@@ -94,7 +94,12 @@ def hold_out(benchmark: Benchmark, count: int, seed: int) -> tuple[Benchmark, Da
     `seed` chooses them. Raises InputError unless the experience has more.
     """
     first = benchmark.experiences[0]
-    held_out, rest = first.train.split(whole("the number of samples to hold out", count, 1), seed)
+    if whole("the number of samples to hold out", count, 1) >= len(first.train):
+        raise InputError(
+            f"cannot hold out {count} of the {len(first.train)} training samples of experience {first.name!r}: allowed "
+            f"are 1 to {len(first.train) - 1} (in the shell: --guard-samples)"
+        )
+    held_out, rest = first.train.split(count, seed)
     without = replace(first, train=rest, classes=labels_of(rest))
     return replace(benchmark, experiences=(without, *benchmark.experiences[1:])), held_out
 
