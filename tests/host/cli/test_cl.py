@@ -197,7 +197,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_killed_process_goes_on_to_the_same_record(cli, tmp_path):
-    """Protects runs from a power cut: SIGKILL in the middle of an experience; the same command ends with equal bytes."""
+    """A power cut loses nothing: SIGKILL in the middle of an experience; the same command ends with equal bytes."""
     words = (*REPLAY, "--epochs", 3, "--checkpoint-every", 2)
     assert cli(*words, "--output", "whole").code == 0
     command = [sys.executable, "-c", KILLED, *map(str, words), "--output", "cut"]
