@@ -91,7 +91,7 @@ class BenchmarkRun:
                 "network": learner.model.graph.name,
                 **learner.settings.to_dict(),
                 "strategies": strategies,
-                "guard": None if learner.guard is None else learner.guard.to_dict(),
+                "guard": None if learner.guard is None else _nameless(learner.guard.to_dict()),
                 **self._told,
             }
         )
@@ -199,6 +199,12 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path}: what a run measured so far cannot be read ({error!r}); remove its checkpoint to begin anew"
     )
+
+
+def _nameless(guard: dict[str, Any]) -> dict[str, Any]:
+    """Return what a guard does; what its samples are called is for people."""
+    held_out = {name: value for name, value in guard["held_out"].items() if name != "name"}
+    return {**guard, "held_out": held_out}
 
 
 def _by_board(values: Mapping[str, Any]) -> dict[str, float]:
