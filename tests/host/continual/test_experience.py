@@ -98,6 +98,7 @@ def test_samples_are_held_out_of_the_first_experience() -> None:
     assert rest.experiences[0].classes == labels_of(trained) and rest.experiences[1] is benchmark.experiences[1]
     assert (hold_out(benchmark, 9, seed=4)[1].images == held_out.images).all()
     assert (hold_out(benchmark, 9, seed=5)[1].images != held_out.images).any()
+    assert hold_out(benchmark, 29, seed=4)[0].experiences[0].classes in ((0,), (1,))  # the other class is gone
     for count in (0, 30, 1.5):
         with pytest.raises(InputError, match="hold out"):
             hold_out(benchmark, count, 0)
