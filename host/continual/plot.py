@@ -58,7 +58,7 @@ def plot_matrices(records: Iterable[RunRecord], path: str | Path) -> Path:
     across = min(PANELS_ACROSS, len(groups))
     down = math.ceil(len(groups) / across)
     side = min(6.5, max(3.6, 0.62 * count + 0.9))
-    figure = png_figure(path, across * side + 0.9, down * (side + 0.2) + 1.0)
+    figure = png_figure(path, across * side + 0.9, down * (side + 0.5) + 1.2)
     panels = figure.subplots(down, across, squeeze=False)
     image = None
     for number, (panel, group) in enumerate(zip(panels.flat, groups, strict=False)):

@@ -33,7 +33,8 @@ class BenchmarkRun:
     """A run of `learner` over `benchmark`; `learner` is new, or was loaded from `checkpoint`.
 
     checkpoint: where the run keeps itself, every `checkpoint_every` steps and after each experience; what it measured
-    so far stands beside it (`progress_path`). watts: the power of each board, by name, for the modelled energy. told:
+    so far stands beside it (`progress_path`); of an experience that was broken off, the record's seconds are those of
+    the last stretch. watts: the power of each board, by name, for the modelled energy. told:
     what else decides the run, as plain data, such as the benchmark's source; it is in the record's settings.
 
     Raises InputError where learner and benchmark do not suit each other, and for a learner that learned something
