@@ -17,8 +17,9 @@
 | `learned.py`, `learner_record.py` | its settings and results; its checkpoint |
 | `strategies/`, `replay_memory.py` | what is done against forgetting, and the samples that are kept for it |
 | `guard.py`, `learner_memory.py` | what undoes an update that forgets too much; what a learner takes in bytes |
+| `named.py` | learners by the names of their strategies |
 | `river.py` | a learner as a classifier of the library river |
-| `run.py` | one run over a benchmark, which can be broken off and goes on |
+| `run.py`, `run_files.py`, `run_settings.py` | one run over a benchmark, which can be broken off and goes on |
 | `metrics.py` | the accuracy matrix: average accuracy, forgetting, transfer |
 | `report.py`, `plot.py` | records of runs as files, tables, pictures |
 """
@@ -27,12 +28,13 @@ from __future__ import annotations
 
 from strop.host.continual.avalanche import from_avalanche
 from strop.host.continual.benchmarks import BENCHMARKS, load_benchmark
-from strop.host.continual.experience import Benchmark, Experience
+from strop.host.continual.experience import Benchmark, Experience, hold_out
 from strop.host.continual.guard import Guard, GuardVerdict
 from strop.host.continual.learned import Learned, LearnerSettings
 from strop.host.continual.learner import Learner
 from strop.host.continual.learner_memory import LearnerMemory
 from strop.host.continual.metrics import AccuracyMatrix, Summary, summarize
+from strop.host.continual.named import learner_for
 from strop.host.continual.plot import plot_curves, plot_matrices, plot_report
 from strop.host.continual.report import (
     ResultRow,
@@ -82,6 +84,8 @@ __all__ = [
     "StreamingLda",
     "Summary",
     "from_avalanche",
+    "hold_out",
+    "learner_for",
     "load_benchmark",
     "markdown_table",
     "plot_curves",

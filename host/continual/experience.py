@@ -6,12 +6,12 @@ is a stream of experiences, and an experience is what can be learned from at one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from strop.host.checked import data_set
+from strop.host.checked import data_set, whole
 from strop.host.data import Dataset
 from strop.runtime.errors import InputError
 
@@ -86,6 +86,22 @@ class Benchmark:
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         return self.experiences[0].train.image_shape
+
+
+def hold_out(benchmark: Benchmark, count: int, seed: int) -> tuple[Benchmark, Dataset]:
+    """Return the benchmark without `count` training samples of its first experience, and those: for a guard.
+
+    `seed` chooses them. Raises InputError unless the experience has more.
+    """
+    first = benchmark.experiences[0]
+    if whole("the number of samples to hold out", count, 1) >= len(first.train):
+        raise InputError(
+            f"cannot hold out {count} of the {len(first.train)} training samples of experience {first.name!r}: allowed "
+            f"are 1 to {len(first.train) - 1} (in the shell: --guard-samples)"
+        )
+    held_out, rest = first.train.split(count, seed)
+    without = replace(first, train=rest, classes=labels_of(rest))
+    return replace(benchmark, experiences=(without, *benchmark.experiences[1:])), held_out
 
 
 def labels_of(dataset: Dataset) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ def plot_matrices(records: Iterable[RunRecord], path: str | Path) -> Path:
     across = min(PANELS_ACROSS, len(groups))
     down = math.ceil(len(groups) / across)
     side = min(6.5, max(3.6, 0.62 * count + 0.9))
-    figure = png_figure(path, across * side + 0.9, down * (side + 0.2) + 1.0)
+    figure = png_figure(path, across * side + 0.9, down * (side + 0.5) + 1.2)
     panels = figure.subplots(down, across, squeeze=False)
     image = None
     for number, (panel, group) in enumerate(zip(panels.flat, groups, strict=False)):
@@ -151,7 +151,8 @@ def _name_rows(axes: Axes, group: list[RunRecord], first: bool) -> None:
 
 def _name_columns(axes: Axes, group: list[RunRecord], last: bool) -> None:
     count, names = group[0].matrix.experiences, group[0].experiences
-    if not names or count > MAX_NUMBERED:
+    alike = all(record.experiences == names for record in group)  # not where each seed has its order of classes
+    if not names or not alike or count > MAX_NUMBERED:
         axes.set_xticks(range(count), [str(number + 1) for number in range(count)], fontsize=8)
     elif last:
         short = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]

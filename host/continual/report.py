@@ -174,10 +174,10 @@ def markdown_table(rows: Sequence[ResultRow]) -> str:
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for row in rows:
         cells = [row.benchmark, row.strategy, size(row.buffer_bytes), str(len(row.seeds))]
-        cells += [_cell(row.metrics[name], 100.0, 2) for name in METRICS]
-        cells += [size(row.memory_bytes), _cell(row.seconds, 1.0, 1)]
-        cells += [_cell(row.modelled_seconds.get(board), 1.0, 1) for board in boards]
-        cells += [_cell(row.modelled_joules.get(board), 1.0, 1) for board in powered]
+        cells += [spread(row.metrics[name], 100.0, 2) for name in METRICS]
+        cells += [size(row.memory_bytes), spread(row.seconds, 1.0, 1)]
+        cells += [spread(row.modelled_seconds.get(board), 1.0, 1) for board in boards]
+        cells += [spread(row.modelled_joules.get(board), 1.0, 1) for board in powered]
         lines.append([cell.replace("|", "\\|").replace("\n", " ") for cell in cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -198,6 +198,14 @@ def size(nbytes: int) -> str:
     if nbytes < 999_500:
         return f"{nbytes / 1e3:.0f} kB"
     return f"{nbytes / 1e6:.1f} MB"
+
+
+def spread(summary: Summary | None, factor: float, digits: int) -> str:
+    """Return mean and deviation, times `factor`, as people read them: "93.41 ± 0.20"; "-" for None."""
+    if summary is None:
+        return "-"
+    mean = f"{summary.mean * factor:.{digits}f}"
+    return mean if summary.deviation is None else f"{mean} ± {summary.deviation * factor:.{digits}f}"
 
 
 def _row(group: list[RunRecord]) -> ResultRow:
@@ -227,13 +235,6 @@ def _difference(one: RunRecord, other: RunRecord) -> str:
     names = [*dict.fromkeys([*one.settings, *other.settings])]
     differing = [name for name in names if one.settings.get(name) != other.settings.get(name)]
     return f" (their settings differ in {', '.join(differing)})" if differing else ""
-
-
-def _cell(summary: Summary | None, factor: float, digits: int) -> str:
-    if summary is None:
-        return "-"
-    mean = f"{summary.mean * factor:.{digits}f}"
-    return mean if summary.deviation is None else f"{mean} ± {summary.deviation * factor:.{digits}f}"
 
 
 def _text(name: str, value: Any) -> str:

@@ -24,6 +24,8 @@ from strop.runtime.cut import cut
 from strop.runtime.errors import CheckpointError, InputError
 from strop.runtime.estimate import step_seconds
 
+PROGRESS_SUFFIX = ".progress.json"
+
 OnExperience = Callable[[Experience, Learned, list[float]], None]
 
 
@@ -31,7 +33,8 @@ class BenchmarkRun:
     """A run of `learner` over `benchmark`; `learner` is new, or was loaded from `checkpoint`.
 
     checkpoint: where the run keeps itself, every `checkpoint_every` steps and after each experience; what it measured
-    so far stands beside it (`progress_path`). watts: the power of each board, by name, for the modelled energy. told:
+    so far stands beside it (`progress_path`); of an experience that was broken off, the record's seconds are those of
+    the last stretch. watts: the power of each board, by name, for the modelled energy. told:
     what else decides the run, as plain data, such as the benchmark's source; it is in the record's settings.
 
     Raises InputError where learner and benchmark do not suit each other, and for a learner that learned something
@@ -89,7 +92,7 @@ class BenchmarkRun:
                 "network": learner.model.graph.name,
                 **learner.settings.to_dict(),
                 "strategies": strategies,
-                "guard": None if learner.guard is None else learner.guard.to_dict(),
+                "guard": None if learner.guard is None else _nameless(learner.guard.to_dict()),
                 **self._told,
             }
         )
@@ -175,12 +178,12 @@ class BenchmarkRun:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unreadable(path, error) from error
         if not self.learner.experiences <= len(self._rows) <= self.learner.experiences + 1:
-            raise CheckpointError(f"{path} and its checkpoint are not of one run: start it anew")
+            raise CheckpointError(f"{path} and its checkpoint are not of one run; remove both to begin anew")
 
 
 def progress_path(checkpoint: Path) -> Path:
     """Return where the measurements of the run with this checkpoint stand."""
-    return checkpoint.with_suffix(".progress.json")
+    return checkpoint.with_suffix(PROGRESS_SUFFIX)
 
 
 def read_progress(checkpoint: Path) -> dict[str, Any]:
@@ -194,7 +197,15 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: what a run measured so far cannot be read ({error!r}); start it anew")
+    return CheckpointError(
+        f"{path}: what a run measured so far cannot be read ({error!r}); remove its checkpoint to begin anew"
+    )
+
+
+def _nameless(guard: dict[str, Any]) -> dict[str, Any]:
+    """Return what a guard does; what its samples are called is for people."""
+    held_out = {name: value for name, value in guard["held_out"].items() if name != "name"}
+    return {**guard, "held_out": held_out}
 
 
 def _by_board(values: Mapping[str, Any]) -> dict[str, float]:

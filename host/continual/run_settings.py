@@ -9,6 +9,7 @@ from typing import Any
 from strop.runtime.errors import CheckpointMismatch
 
 MOST_NAMED = 6  # differences in one message
+NOT_TOLD = "not told"
 
 
 def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
@@ -22,22 +23,34 @@ def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Pa
         )
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return in words in what two settings differ."""
-    one, other = _flat(found), _flat(wanted)
-    names = [*dict.fromkeys([*one, *other])]
-    return [
-        f"{name} was {one.get(name, 'not there')}, now is {other.get(name, 'not there')}"
-        for name in names
-        if one.get(name) != other.get(name) or (name in one) != (name in other)
-    ]
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], within: str = "") -> list[str]:
+    """Return in words in what two settings differ, each by the path of names that leads to it (below `within`)."""
+    words = []
+    for name in dict.fromkeys([*found, *wanted]):
+        was, now = found.get(name, NOT_TOLD), wanted.get(name, NOT_TOLD)
+        was, now = (_by_name(was), _by_name(now)) if _names(was) == _names(now) else (was, now)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            words += differences(was, now, f"{within}{name}.")
+        elif was != now:
+            words.append(f"{within}{name} was {_told(was)}, now is {_told(now)}")
+    return words
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Return a value for each path of names; a strategy's options are below its name."""
-    if isinstance(value, Mapping) and value:
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{name}.{key}" if name else key).items()}
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-        named = {f"{name}.{item.get('name', index)}": item for index, item in enumerate(value)}
-        return {k: v for key, item in named.items() for k, v in _flat(item, key).items()}
-    return {name: value}
+def _names(value: Any) -> list[str] | None:
+    """Return the names in a list of things with different names, as strategies are; None for all else."""
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) and "name" in item for item in value):
+        return None
+    names = [str(item["name"]) for item in value]
+    return names if len(set(names)) == len(names) else None
+
+
+def _by_name(value: Any) -> Any:
+    names = _names(value)
+    return value if names is None else dict(zip(names, value, strict=True))
+
+
+def _told(value: Any) -> str:
+    names = _names(value)
+    if names is not None:
+        return " and ".join(names) or "none"
+    return str(value)

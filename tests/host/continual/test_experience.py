@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
-from strop.host.continual.experience import Benchmark, Experience, labels_of
+from strop.host.continual.experience import Benchmark, Experience, hold_out, labels_of
 from strop.host.data import Dataset
 from strop.runtime.errors import InputError
 
@@ -81,3 +81,24 @@ def test_experiences_of_a_benchmark_belong_together(change: dict, message: str) 
     """Protects a model that is made once for the whole stream."""
     with pytest.raises(InputError, match=message):
         replace(BENCHMARK, **change)
+
+
+def test_samples_are_held_out_of_the_first_experience() -> None:
+    """Protects a guard from samples that were trained on: each sample is on one side, and the seed decides which."""
+    images = np.arange(30, dtype=np.uint8).reshape(30, 1, 1)
+    first = Dataset.from_arrays(images, [0] * 29 + [1], classes=NAMES)
+    test = data([0], side=1)
+    benchmark = Benchmark(
+        "b", "class-incremental", (Experience("x", first, test, (0, 1)), Experience("y", test, test, (0,))), "d"
+    )
+    rest, held_out = hold_out(benchmark, 9, seed=4)
+    trained = rest.experiences[0].train
+    assert len(held_out) == 9 and len(trained) == 21
+    assert sorted([*held_out.images.ravel(), *trained.images.ravel()]) == list(range(30))
+    assert rest.experiences[0].classes == labels_of(trained) and rest.experiences[1] is benchmark.experiences[1]
+    assert (hold_out(benchmark, 9, seed=4)[1].images == held_out.images).all()
+    assert (hold_out(benchmark, 9, seed=5)[1].images != held_out.images).any()
+    assert hold_out(benchmark, 29, seed=4)[0].experiences[0].classes in ((0,), (1,))  # the other class is gone
+    for count in (0, 30, 1.5):
+        with pytest.raises(InputError, match="hold out"):
+            hold_out(benchmark, count, 0)

@@ -128,3 +128,12 @@ def test_without_matplotlib_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(InputError, match="pip install matplotlib"):
         plot_report([run_record()], tmp_path)
+
+
+def test_columns_have_names_where_all_seeds_share_them(tmp_path: Path, drawn: list[Any]) -> None:
+    """Protects pictures of shuffled classes: a column must not have the name that it has with one of the seeds."""
+    other = {**NAMED, "experiences": ("second", "first")}
+    plot_matrices([run_record(**NAMED), run_record(**NAMED, seed=1)], tmp_path / "same.png")
+    plot_matrices([run_record(**NAMED), run_record(**other, seed=1)], tmp_path / "other.png")
+    same, numbered = ([tick.get_text() for tick in figure.axes[0].get_xticklabels()] for figure in drawn)
+    assert same[0] == "first" and numbered == ["1", "2"]
