@@ -10,7 +10,9 @@ from weakref import WeakKeyDictionary
 
 from strop.host.data.dataset import Dataset
 from strop.host.schedules import Schedule, schedule_from_dict, schedule_to_dict
+from strop.runtime.cut import cut
 from strop.runtime.errors import CheckpointMismatch, InputError
+from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters
 
 DEFAULT_BATCH = 128
@@ -31,12 +33,18 @@ class TrainingSettings:
     after: str | None = None
     queue: int | None = None
 
+    def trained(self, graph: NetworkGraph) -> tuple[NetworkGraph, frozenset[str]]:
+        """Return the network that a session trains of `graph`, and which of its layers are frozen, by its own names."""
+        if self.after is None:
+            return graph, self.frozen
+        found = cut(graph, self.after)
+        return found.rear, frozenset(mine for mine, whole in found.names.items() if whole in self.frozen)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for a manifest."""
+        """Return plain data for a manifest: what a fit can be told, and so neither `after` nor `queue`."""
         usual = asdict(Hyperparameters())
         hyper = {n: value for n, value in asdict(self.hyper).items() if n in ALWAYS_SAID or value != usual[n]}
-        data = {"batch": self.batch, **hyper, "frozen": sorted(self.frozen)}
-        return data if self.after is None else {**data, "after": self.after}
+        return {"batch": self.batch, **hyper, "frozen": sorted(self.frozen)}
 
     def described(self) -> dict[str, Any]:
         """Return, for people, `to_dict` with what fixed point makes of the momentum beside what was asked for."""
@@ -59,9 +67,7 @@ class TrainingSettings:
             soft_targets=bool(data.get("soft_targets", False)),
             elastic=bool(data.get("elastic", False)),
         )
-        after = data.get("after")
-        frozen = frozenset(map(str, data["frozen"]))
-        return TrainingSettings(int(data["batch"]), hyper, frozen, None if after is None else str(after))
+        return TrainingSettings(int(data["batch"]), hyper, frozenset(map(str, data["frozen"])))
 
 
 @dataclass(frozen=True)

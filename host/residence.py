@@ -91,10 +91,7 @@ class Residence:
             self._leave()
             self._evict_other()
             found = None if settings.after is None else cut(self.graph, settings.after)
-            graph, frozen = self.graph, settings.frozen
-            if found is not None:
-                graph = found.rear
-                frozen = frozenset(mine for mine, whole in found.names.items() if whole in settings.frozen)
+            graph, frozen = settings.trained(self.graph)
             session = Session(
                 graph,
                 self.device,

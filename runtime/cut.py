@@ -8,6 +8,7 @@ frozen.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def cut_points(graph: NetworkGraph) -> tuple[str, ...]:
     return tuple(_places(graph))
 
 
+@lru_cache(maxsize=32)  # every chunk of a stream asks again
 def cut(graph: NetworkGraph, after: str) -> Cut:
     """Cut `graph` behind its layer `after`. Raises `InputError` for a layer where that is not possible."""
     places = _places(graph)

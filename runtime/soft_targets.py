@@ -15,11 +15,25 @@ from strop.runtime.contract import C
 from strop.runtime.errors import InputError
 
 ONE = 1 << C.TARGET_FRACTION  # what the targets of a sample sum to
+EXP = np.rint(2.0**15 * np.exp(-np.arange(256) / (1 << C.LOGIT_FRACTION))).astype(np.int64)  # NUMERICS.md 1.6
 
 
 def one_hot(labels: NDArray[np.int32], classes: int) -> NDArray[np.int32]:
     """Return targets int32 [N, classes] that say what labels int32 [N] say."""
     return np.where(labels[:, None] == np.arange(classes), ONE, 0).astype(np.int32)
+
+
+def softmax(logits: NDArray[np.float64], temperature: int = 1) -> NDArray[np.int64]:
+    """Return the probabilities, in units of 1/32768, int64 [N, K], of logits float64 [N, K] as `Session.logits` gives.
+
+    By the integers of NUMERICS.md 1.6; temperature: a power of two, which divides the logits. Logits are whole
+    multiples of a power of two, so nothing here depends on how a machine rounds. Sums are 32768 but for rounding.
+    """
+    index = np.floor(logits * ((1 << C.LOGIT_FRACTION) / temperature) + 0.5).astype(np.int64)
+    powers = EXP[np.minimum(index.max(axis=1, keepdims=True) - index, len(EXP) - 1)]
+    total = powers.sum(axis=1, keepdims=True)
+    found: NDArray[np.int64] = ((powers << C.TARGET_FRACTION) + (total >> 1)) // total
+    return found
 
 
 def check_targets(targets: NDArray[Any], samples: int, classes: int) -> None:

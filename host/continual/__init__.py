@@ -16,7 +16,8 @@
 | `learner.py`, `visits.py` | the training loop; in which order and mini-batches it goes through samples |
 | `learned.py`, `learner_record.py` | its settings and results; its checkpoint |
 | `strategies/`, `replay_memory.py` | what is done against forgetting, and the samples that are kept for it |
-| `guard.py`, `learner_memory.py` | what undoes an update that forgets too much; what a learner takes in bytes |
+| `guard.py` | what undoes an update that forgets too much |
+| `learner_memory.py`, `sparse_update.py` | what a learner takes in bytes; which layers to freeze for a budget of them |
 | `named.py` | learners by the names of their strategies |
 | `river.py` | a learner as a classifier of the library river |
 | `run.py`, `run_files.py`, `run_settings.py` | one run over a benchmark, which can be broken off and goes on |
@@ -45,6 +46,7 @@ from strop.host.continual.report import (
     write_record,
 )
 from strop.host.continual.run import BenchmarkRun
+from strop.host.continual.sparse_update import layers_to_freeze
 from strop.host.continual.strategies import (
     STRATEGIES,
     ElasticWeightConsolidation,
@@ -85,6 +87,7 @@ __all__ = [
     "Summary",
     "from_avalanche",
     "hold_out",
+    "layers_to_freeze",
     "learner_for",
     "load_benchmark",
     "markdown_table",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from strop.host.checked import data_set, real
@@ -54,8 +54,9 @@ class Guard:
             raise InputError(f"limit is {self.limit}; allowed: 0 to 1, the share of correct answers that may be lost")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return, as plain data, what guards are alike by."""
-        return {"limit": self.limit, "held_out": asdict(mark(self.held_out))}
+        """Return, as plain data, what guards are alike by; what their samples are called is for people."""
+        held_out = mark(self.held_out)
+        return {"limit": self.limit, "held_out": {"samples": held_out.samples, "digest": held_out.digest}}
 
     def measure(self, learner: Evaluated) -> float:
         """Return the learner's accuracy on the held-out samples."""

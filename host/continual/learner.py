@@ -219,7 +219,7 @@ class Learner:
     ) -> list[StepResult]:
         """Train on the mini-batches between `edges` of `order`; all or nothing, but for an interruption."""
         settings = self.session_settings()
-        before = self.parts()
+        before = self._strategy_parts()  # the model takes care of itself
         try:
             samples = dataset.images
             places = order = order[edges[0] : edges[-1]]  # in `samples`, and in the experience
@@ -230,7 +230,7 @@ class Learner:
             stream = self._minibatches(samples, places, dataset.labels, order, edges, self.strategies, interrupt)
             results = self.model.train_on(stream, settings, prepare=self._prepare, on_result=notice)
         except BaseException:
-            self._restore(before.strategies)
+            self._restore(before)
             raise
         self.steps += len(results)
         return results
@@ -260,7 +260,7 @@ class Learner:
             if len(minibatch.labels) < self.settings.hyper.least_batch:
                 raise InputError(
                     "a mini-batch of 1 sample has no statistics to normalize by: pass 2 samples or more (a replay "
-                    'memory has others for the next ones then), or LearnerSettings(statistics="running")'
+                    'memory has others for the next ones then), or LearnerSettings(statistics="running"), or "frozen" for a trained network'
                 )
             yield minibatch
 
@@ -330,14 +330,17 @@ class Learner:
 
     def parts(self) -> LearnerParts:
         """Return copies of all that learning changes."""
-        strategies = tuple((strategy.facts(), strategy.arrays()) for strategy in self.strategies)
-        return LearnerParts(self.model.state(), self.model.steps, self.experiences, self.steps, strategies)
+        state, steps = self.model.state(), self.model.steps
+        return LearnerParts(state, steps, self.experiences, self.steps, self._strategy_parts())
 
     def become(self, parts: LearnerParts) -> None:
         """Be as `parts` say, between experiences."""
         self.model.load_state(parts.state, steps=parts.model_steps)
         self.experiences, self.steps, self._cursor = parts.experiences, parts.steps, None
         self._restore(parts.strategies)
+
+    def _strategy_parts(self) -> tuple[tuple[dict[str, Any], Arrays], ...]:
+        return tuple((strategy.facts(), strategy.arrays()) for strategy in self.strategies)
 
     def _restore(self, strategies: tuple[tuple[dict[str, Any], Arrays], ...]) -> None:
         for strategy, (facts, arrays) in zip(self.strategies, strategies, strict=True):

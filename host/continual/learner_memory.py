@@ -9,7 +9,6 @@ from strop.host.continual.strategies.strategy import Strategy
 from strop.host.cursor import TrainingSettings
 from strop.host.residence import MOMENTUM, asking_settings
 from strop.runtime.arena_plan import MemoryReport, plan_memory
-from strop.runtime.cut import cut
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.state import StateLayout
 
@@ -70,6 +69,5 @@ def memory_of(graph: NetworkGraph, settings: TrainingSettings, strategies: Seque
 
 def plan_of(graph: NetworkGraph, settings: TrainingSettings) -> MemoryReport:
     """Return what a session for `settings` takes on the device."""
-    if settings.after is not None:
-        return plan_memory(cut(graph, settings.after).rear, settings.batch, settings.hyper, queue=settings.queue)
-    return plan_memory(graph, settings.batch, settings.hyper, settings.frozen, settings.queue)
+    trained, frozen = settings.trained(graph)
+    return plan_memory(trained, settings.batch, settings.hyper, frozen, settings.queue)

@@ -11,7 +11,7 @@ from strop.host.checkpoint import Checkpoint, LearnerRecord
 from strop.host.continual.guard import Guard
 from strop.host.continual.learned import LearnerCursor, LearnerParts, LearnerSettings, Watch
 from strop.host.continual.strategies import STRATEGIES
-from strop.host.continual.strategies.strategy import Arrays, Strategy
+from strop.host.continual.strategies.strategy import Arrays, Strategy, below
 from strop.runtime.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch
 
 
@@ -40,6 +40,7 @@ def record_of(
         "strategies": [{"name": s.name, "options": s.options} for s in strategies],
         "cursor": None if cursor is None else cursor.to_dict(),
         "guard": None if guard is None else guard.to_dict(),
+        "guard_name": None if guard is None else guard.held_out.name,  # for a message
         "watch": None if watch is None else {"accuracy": watch.accuracy, **_counts(watch.parts)},
         **_counts(parts),
     }
@@ -59,7 +60,7 @@ def restored_from(found: Checkpoint, guard: Guard | None, path: str | Path) -> R
         )
     try:
         facts, arrays = record.facts, record.arrays
-        _check_guard(facts["guard"], guard, path)
+        _check_guard(facts["guard"], facts["guard_name"], guard, path)
         made = [(str(entry["name"]), dict(entry["options"])) for entry in facts["strategies"]]
         unknown = [name for name, _ in made if name not in STRATEGIES]
         if unknown:
@@ -67,8 +68,8 @@ def restored_from(found: Checkpoint, guard: Guard | None, path: str | Path) -> R
         cursor = None if facts["cursor"] is None else LearnerCursor.from_dict(facts["cursor"])
         watch = None
         if facts["watch"] is not None:
-            theirs = _below("watch.", arrays)
-            parts = _parts(facts["watch"], theirs, _below("state.", theirs))
+            theirs = below("watch.", arrays)
+            parts = _parts(facts["watch"], theirs, below("state.", theirs))
             watch = Watch(float(facts["watch"]["accuracy"]), parts)
         strategies = tuple(STRATEGIES[name](**options) for name, options in made)
         settings = LearnerSettings.from_dict(facts["settings"])
@@ -77,19 +78,14 @@ def restored_from(found: Checkpoint, guard: Guard | None, path: str | Path) -> R
         raise CheckpointCorrupt(f"{path}: the learner's part is not one that strop writes: {error!r}") from error
 
 
-def _check_guard(wanted: dict[str, Any] | None, guard: Guard | None, path: str | Path) -> None:
+def _check_guard(wanted: dict[str, Any] | None, name: str | None, guard: Guard | None, path: str | Path) -> None:
     if wanted is None and guard is None:
         return
     if wanted is None or guard is None:
-        had = "none" if wanted is None else f"one with {wanted['held_out']['name']}"
+        had = "none" if wanted is None else f"one with {name}"
         raise CheckpointMismatch(f"{path}: the learner had as guard {had}: load it with the guard that it had")
-    if _without_name(wanted) != _without_name(guard.to_dict()):
+    if wanted != guard.to_dict():
         raise CheckpointMismatch(f"{path}: the learner had another guard: the same samples and limit are needed")
-
-
-def _without_name(guard: dict[str, Any]) -> dict[str, Any]:
-    """Return what guards are alike by; what their samples are called is for people."""
-    return {**guard, "held_out": {**guard["held_out"], "name": ""}}
 
 
 def _counts(parts: LearnerParts) -> dict[str, Any]:
@@ -106,10 +102,6 @@ def _arrays(parts: LearnerParts) -> Arrays:
 
 
 def _parts(facts: dict[str, Any], arrays: Arrays, state: Arrays) -> LearnerParts:
-    strategies = tuple((dict(own), _below(f"{i}.", arrays)) for i, own in enumerate(facts["facts"]))
+    strategies = tuple((dict(own), below(f"{i}.", arrays)) for i, own in enumerate(facts["facts"]))
     counts = int(facts["model_steps"]), int(facts["experiences"]), int(facts["steps"])
     return LearnerParts(state, *counts, strategies)
-
-
-def _below(prefix: str, arrays: Arrays) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -20,7 +20,6 @@ from strop.host.continual.metrics import AccuracyMatrix
 from strop.host.continual.report import RunRecord, plain
 from strop.host.continual.run_settings import check_settings
 from strop.host.samples import check_samples
-from strop.runtime.cut import cut
 from strop.runtime.errors import CheckpointError, InputError
 from strop.runtime.estimate import step_seconds
 
@@ -92,7 +91,7 @@ class BenchmarkRun:
                 "network": learner.model.graph.name,
                 **learner.settings.to_dict(),
                 "strategies": strategies,
-                "guard": None if learner.guard is None else _nameless(learner.guard.to_dict()),
+                "guard": None if learner.guard is None else learner.guard.to_dict(),
                 **self._told,
             }
         )
@@ -117,11 +116,8 @@ class BenchmarkRun:
     def _modelled_step(self) -> dict[str, float]:
         """Return the modelled time of a step of the coming experience, by board."""
         settings = self.learner.session_settings()
-        graph = self.learner.model.graph
-        batch = settings.batch
-        if settings.after is not None:
-            return step_seconds(cut(graph, settings.after).rear, batch, settings.hyper, frozenset())
-        return step_seconds(graph, batch, settings.hyper, settings.frozen)
+        graph, frozen = settings.trained(self.learner.model.graph)
+        return step_seconds(graph, settings.batch, settings.hyper, frozen)
 
     def _record(self) -> RunRecord:
         learner, experiences = self.learner, self.benchmark.experiences
@@ -200,12 +196,6 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path}: what a run measured so far cannot be read ({error!r}); remove its checkpoint to begin anew"
     )
-
-
-def _nameless(guard: dict[str, Any]) -> dict[str, Any]:
-    """Return what a guard does; what its samples are called is for people."""
-    held_out = {name: value for name, value in guard["held_out"].items() if name != "name"}
-    return {**guard, "held_out": held_out}
 
 
 def _by_board(values: Mapping[str, Any]) -> dict[str, float]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
+from math import exp, floor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from equal_training import Trained, assert_all_equal, minibatches, train
@@ -20,7 +24,7 @@ from strop.runtime.errors import InputError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.session import Minibatch
-from strop.runtime.soft_targets import ONE, check_targets, one_hot, target_rows
+from strop.runtime.soft_targets import ONE, check_targets, one_hot, softmax, target_rows
 from strop.runtime.state import StateLayout
 
 SOFT = Hyperparameters(soft_targets=True)
@@ -118,3 +122,18 @@ def test_targets_need_a_session_that_takes_them(device: Device) -> None:
     """Protects callers: targets that would be left out without a word are refused."""
     with pytest.raises(InputError, match=r"has targets; make the session with Hyperparameters\(soft_targets=True\)"):
         list(opened(device).train([Minibatch(IMAGES, LABELS, 0.1, GOOD)]))
+
+
+@given(
+    st.lists(st.lists(st.integers(-(2**20), 2**20), min_size=3, max_size=3), min_size=1, max_size=6),
+    st.integers(0, 14),
+    st.sampled_from([1, 2, 4]),
+)
+def test_a_teachers_softmax_is_that_of_the_kernel(rows: list[list[int]], e: int, temperature: int) -> None:
+    """Protects distillation's targets: NUMERICS 1.6 word by word, in Python's own integers and fractions."""
+    found = softmax(np.array(rows, np.float64) * 2.0**-e, temperature)
+    for row, probabilities in zip(rows, found.tolist(), strict=True):
+        z = [floor(Fraction(16 * value, 2**e * temperature) + Fraction(1, 2)) for value in row]
+        powers = [round(2**15 * exp(-min(255, max(z) - each) / 16)) for each in z]
+        total = sum(powers)
+        assert probabilities == [((power << 15) + (total >> 1)) // total for power in powers]

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from strop.host.checked import real, whole
 from strop.host.continual.strategies.latent_replay import LatentReplay
-from strop.host.continual.strategies.strategy import Arrays, Strategy, option_error
+from strop.host.continual.strategies.strategy import Arrays, Strategy, below, option_error
 from strop.host.cursor import TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.host.order import raw_bits
 from strop.host.residence import MOMENTUM
+from strop.runtime.anchors import MAX_IMPORTANCE
 from strop.runtime.contract import C
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.session import Minibatch, Session
@@ -32,16 +33,15 @@ if TYPE_CHECKING:
 ASKING = 6  # stream of the seed: which samples the importance is measured on
 GRADIENT_FRACTION = 16  # gradients are squared in units of 2^-16,
 FISHER_FRACTION = 40  # and their mean is kept in units of 2^-40
-KINDS = ("anchor.", "fisher.")  # of arrays, in front of the parameters' names
-LEAST_PULL, MOST_PULL = 31, 1  # k of 2^-k; what is weaker than 2^-31 does not pull
+ANCHOR, FISHER = "anchor.", "fisher."  # in front of the parameters' names, of arrays in a checkpoint
 
 
 class ElasticWeightConsolidation(Strategy):
     """Pull every weight back by `strength` times its importance, summed over experiences (one anchor: the last).
 
     strength: lambda; with the learner's learning rate, over 1 - momentum as SGD's own steps, it makes k. A pull is 2^-1
-    at most, so that no step overshoots. samples: of each experience, on which
-    importance is measured, one at a time. Kept: 8 bytes of importance and 4 of anchor a weight.
+    at most, so that no step overshoots, and 2^-31 at least, or none. samples: of each experience, on which importance
+    is measured, one at a time. Kept: 8 bytes of importance and 4 of anchor a weight.
     """
 
     name: ClassVar[str] = "ewc"
@@ -80,7 +80,7 @@ class ElasticWeightConsolidation(Strategy):
         scaled = np.rint(fisher.astype(np.float64) * (self._step * self.strength))
         mantissa, exponent = np.frexp(scaled)  # scaled = mantissa * 2^exponent, 1/2 <= mantissa < 1
         k = FISHER_FRACTION - np.where(mantissa >= 0.75, exponent, exponent - 1)
-        return np.where((scaled > 0) & (k <= LEAST_PULL), np.maximum(k, MOST_PULL), 0).astype(np.uint8)
+        return np.where((scaled > 0) & (k <= MAX_IMPORTANCE), np.maximum(k, 1), 0).astype(np.uint8)
 
     def after(self, learner: Learner, dataset: Dataset) -> None:
         """Measure importance on samples of the experience, and drop anchor."""
@@ -114,10 +114,10 @@ class ElasticWeightConsolidation(Strategy):
 
     def arrays(self) -> Arrays:
         """Return anchors and importances."""
-        anchors = {f"anchor.{name}": array.copy() for name, array in self._anchors.items()}
-        return {**anchors, **{f"fisher.{name}": array.copy() for name, array in self._fisher.items()}}
+        anchors = {ANCHOR + name: array.copy() for name, array in self._anchors.items()}
+        return {**anchors, **{FISHER + name: array.copy() for name, array in self._fisher.items()}}
 
     def restore(self, facts: dict[str, Any], arrays: Arrays) -> None:
         """Become what `facts` and `arrays` described."""
         self._ended = int(facts["ended"])
-        self._anchors, self._fisher = ({n[7:]: a for n, a in arrays.items() if n[:7] == kind} for kind in KINDS)
+        self._anchors, self._fisher = below(ANCHOR, arrays), below(FISHER, arrays)

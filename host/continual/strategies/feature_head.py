@@ -5,6 +5,7 @@ Sums over int8 features are whole numbers, exact in any order, so what is learne
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from strop.host.continual.learner import Learner
 
 
-class FeatureHead(Strategy):
+class FeatureHead(Strategy, ABC):
     """Train the network in the first `whole_experiences`; then freeze it up to `after`, and sum up its features.
 
     after: one of `cut_points`; without it, the layer below the first fully-connected one. Counts, sums and what a head
@@ -85,8 +86,9 @@ class FeatureHead(Strategy):
         named: NDArray[np.float64] = seen[:, : len(learner.model.classes)]
         return named
 
+    @abstractmethod
     def _score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        raise NotImplementedError
+        """Return a score for each row of features [n, d], int8 values, and class: [n, classes]."""
 
     def _means(self) -> NDArray[np.float64]:
         means: NDArray[np.float64] = self._sums / np.maximum(self._counts, 1)[:, None]

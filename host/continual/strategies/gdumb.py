@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from strop.host.checked import whole
 from strop.host.continual.replay_memory import ReplayMemory
-from strop.host.continual.strategies.joint import start_of
-from strop.host.continual.strategies.strategy import Arrays, Strategy
+from strop.host.continual.strategies.strategy import START, Arrays, Strategy, below
 from strop.host.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -60,10 +59,10 @@ class GDumb(Strategy):
     def arrays(self) -> Arrays:
         """Return what the memory holds, and the state before the first experience."""
         assert self.memory is not None
-        return {**self.memory.arrays(), **{f"start.{name}": array for name, array in self._start.items()}}
+        return {**self.memory.arrays(), **{START + name: array for name, array in self._start.items()}}
 
     def restore(self, facts: dict[str, Any], arrays: Arrays) -> None:
         """Become what `facts` and `arrays` described."""
         assert self.memory is not None
         self.memory.restore(facts, arrays)
-        self._start = start_of(arrays)
+        self._start = below(START, arrays)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from strop.host.checked import whole
-from strop.host.continual.strategies.strategy import Arrays, Strategy
+from strop.host.continual.strategies.strategy import START, Arrays, Strategy, below
 from strop.host.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Joint(Strategy):
 
     def arrays(self) -> Arrays:
         """Return all samples so far, and the state before the first."""
-        found = {f"start.{name}": array for name, array in self._start.items()}
+        found = {START + name: array for name, array in self._start.items()}
         if self._images:
             found |= {"images": np.concatenate(self._images), "labels": np.concatenate(self._labels)}
         return found
@@ -74,9 +74,4 @@ class Joint(Strategy):
         edges = np.cumsum(counts)[:-1]
         self._images = np.split(arrays["images"], edges) if counts else []
         self._labels = np.split(arrays["labels"], edges) if counts else []
-        self._start = start_of(arrays)
-
-
-def start_of(arrays: Arrays) -> Arrays:
-    """Return the network's state among a strategy's arrays."""
-    return {name.removeprefix("start."): array for name, array in arrays.items() if name.startswith("start.")}
+        self._start = below(START, arrays)

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.host.checked import real, whole
-from strop.host.continual.strategies.strategy import Arrays, Strategy, hard_targets, option_error
+from strop.host.continual.strategies.strategy import Arrays, Strategy, option_error
 from strop.host.cursor import TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.runtime.session import Minibatch
+from strop.runtime.soft_targets import ONE, one_hot, softmax
 
 if TYPE_CHECKING:
     from strop.host.continual.learner import Learner
-
-ONE = 1 << 15  # a probability of 1: targets are Q15
-TABLE = np.rint(2.0**15 * np.exp(-np.arange(256) / 16)).astype(np.int64)  # EXP of hls/NUMERICS.md 1.6
 
 
 class LearningWithoutForgetting(Strategy):
@@ -61,14 +59,10 @@ class LearningWithoutForgetting(Strategy):
     def _mixed(self, logits: NDArray[np.float64], labels: NDArray[np.int32], classes: int) -> NDArray[np.uint16]:
         """Return the targets Q15 [n, classes]; their sums are 1 exactly, since the label has what the others leave."""
         known = sorted(self._known)
-        # logits are whole multiples of a power of two, so this and all that follows is exact
-        index = np.floor(logits[:, known] * (16 / self.temperature) + 0.5).astype(np.int64)
-        powers = TABLE[np.minimum(index.max(axis=1, keepdims=True) - index, 255)]
-        total = powers.sum(axis=1, keepdims=True)
-        teacher = ((powers << 15) + (total >> 1)) // total
+        teacher = softmax(logits[:, known], self.temperature)
         targets = np.zeros((len(labels), classes), np.int64)
         # below ONE: each rounded probability loses at least what it may have been rounded up by
-        targets[:, known] = teacher * min(round(self.share * ONE), ONE - 1) >> 15
+        targets[:, known] = teacher * min(round(self.share * ONE), ONE - 1) // ONE
         rows = np.arange(len(labels))
         targets[rows, labels] += ONE - targets.sum(axis=1)
         return targets.astype(np.uint16)
@@ -79,7 +73,7 @@ class LearningWithoutForgetting(Strategy):
             return minibatch
         targets = minibatch.targets
         if targets is None:
-            targets = hard_targets(minibatch.labels, self._targets.shape[1])
+            targets = one_hot(minibatch.labels, self._targets.shape[1])
         targets[: len(rows)] = self._targets[rows]
         return replace(minibatch, targets=targets)
 

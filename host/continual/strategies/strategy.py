@@ -22,11 +22,13 @@ from strop.host.cursor import TrainingSettings
 from strop.host.data.dataset import Dataset
 from strop.runtime.errors import InputError
 from strop.runtime.session import Minibatch, Session
+from strop.runtime.soft_targets import one_hot
 
 if TYPE_CHECKING:
     from strop.host.continual.learner import Learner
 
 Arrays = dict[str, NDArray[Any]]
+START = "start."  # in front of the names of a state that a strategy trains from, of arrays in a checkpoint
 
 
 class Strategy:
@@ -96,7 +98,7 @@ def joined(minibatch: Minibatch, images: NDArray[np.uint8], labels: NDArray[np.i
         return minibatch
     targets = minibatch.targets
     if targets is not None:
-        targets = np.concatenate([targets, hard_targets(labels, targets.shape[1])])
+        targets = np.concatenate([targets, one_hot(labels, targets.shape[1])])
     return replace(
         minibatch,
         images=np.concatenate([minibatch.images, images]),
@@ -105,11 +107,11 @@ def joined(minibatch: Minibatch, images: NDArray[np.uint8], labels: NDArray[np.i
     )
 
 
-def hard_targets(labels: NDArray[np.int32], classes: int) -> NDArray[np.int32]:
-    """Return targets in Q15, int32 [n, classes], that say what `labels` say."""
-    return np.where(labels[:, None] == np.arange(classes), 1 << 15, 0).astype(np.int32)
-
-
 def option_error(strategy: str, option: str, value: object, allowed: str) -> InputError:
     """Return the error for an option that a strategy cannot take."""
     return InputError(f"{strategy}: {option} is {value!r}; allowed: {allowed}")
+
+
+def below(prefix: str, arrays: Arrays) -> Arrays:
+    """Return the arrays whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

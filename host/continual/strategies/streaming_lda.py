@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from strop.host.checked import real
 from strop.host.continual.strategies.feature_head import FeatureHead
 from strop.host.continual.strategies.strategy import Arrays, option_error
+from strop.runtime.cut import cut
 
 if TYPE_CHECKING:
     from strop.host.continual.learner import Learner
-
-FEATURE_SCALE = 2.0**-3  # of an int8 feature behind L1BN (hls/NUMERICS.md 1.2: exponent 3)
 
 
 class StreamingLda(FeatureHead):
@@ -33,6 +32,7 @@ class StreamingLda(FeatureHead):
         if not 0.0 < self.shrinkage <= 1.0:
             raise option_error(self.name, "shrinkage", shrinkage, "above 0, up to 1")
         self._moment = np.zeros((0, 0), np.int64)  # [features, features]: sum of f f^T
+        self._scale = 1.0  # real value of an int8 feature of 1
         self._solved: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
@@ -44,6 +44,7 @@ class StreamingLda(FeatureHead):
         """Take memory for the second moment, too."""
         super().join(learner)
         features = self._sums.shape[1]
+        self._scale = 2.0 ** -cut(learner.model.graph, self.layer).rear.input_exponent
         self._moment = np.zeros((features, features), np.int64)
 
     def _add(self, features: NDArray[np.float64], labels: NDArray[np.int32]) -> None:
@@ -60,12 +61,13 @@ class StreamingLda(FeatureHead):
 
     def _solve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weights [features, classes] and biases [classes], for features as int8 values."""
-        means = self._means() * FEATURE_SCALE
+        scale = self._scale
+        means = self._means() * scale
         between = (means * self._counts[:, None]).T @ means
-        within = (self._moment * FEATURE_SCALE**2 - between) / self._counts.sum()
+        within = (self._moment * scale**2 - between) / self._counts.sum()
         shrunk = (1.0 - self.shrinkage) * within + self.shrinkage * np.eye(len(within))
         weights = np.linalg.solve(shrunk, means.T)
-        return weights * FEATURE_SCALE, -0.5 * np.einsum("cd,dc->c", means, weights)
+        return weights * scale, -0.5 * np.einsum("cd,dc->c", means, weights)
 
     def arrays(self) -> Arrays:
         """Return counts, sums and the second moment."""

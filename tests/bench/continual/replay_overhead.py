@@ -22,7 +22,7 @@ from strop.host.continual import Learner, LearnerSettings, Replay
 from strop.host.models import lenet5
 from strop.runtime.graph import NetworkGraph
 
-SAMPLES = 12_800
+SAMPLES = 51_200
 
 
 def speed(graph: NetworkGraph, dataset: Dataset, replay: bool, threads: int) -> float:

@@ -21,7 +21,7 @@ from strop.host.continual import (
     Strategy,
     StreamingLda,
 )
-from strop.host.continual.strategies.strategy import hard_targets, joined
+from strop.host.continual.strategies.strategy import joined
 from strop.runtime.errors import InputError
 from strop.runtime.session import Minibatch
 from strop.runtime.soft_targets import check_targets, one_hot
@@ -118,4 +118,3 @@ def test_samples_join_behind_the_new_ones() -> None:
     assert with_targets.targets is not None
     np.testing.assert_array_equal(with_targets.targets, np.concatenate([soft, one_hot(data.labels[2:], 3)]))
     check_targets(with_targets.targets, 5, 3)
-    np.testing.assert_array_equal(hard_targets(data.labels, 3), one_hot(data.labels, 3))
