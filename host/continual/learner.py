@@ -260,7 +260,8 @@ class Learner:
             if len(minibatch.labels) < self.settings.hyper.least_batch:
                 raise InputError(
                     "a mini-batch of 1 sample has no statistics to normalize by: pass 2 samples or more (a replay "
-                    'memory has others for the next ones then), or LearnerSettings(statistics="running"), or "frozen" for a trained network'
+                    'memory has others for the next ones then), or LearnerSettings(statistics="running"), or "frozen" '
+                    "for a trained network"
                 )
             yield minibatch
 

@@ -60,7 +60,10 @@ def restored_from(found: Checkpoint, guard: Guard | None, path: str | Path) -> R
         )
     try:
         facts, arrays = record.facts, record.arrays
-        _check_guard(facts["guard"], facts["guard_name"], guard, path)
+        had = facts["guard"]
+        if had is not None:
+            had = {"limit": float(had["limit"]), "held_out": dict(had["held_out"])}
+        _check_guard(had, facts["guard_name"], guard, path)
         made = [(str(entry["name"]), dict(entry["options"])) for entry in facts["strategies"]]
         unknown = [name for name, _ in made if name not in STRATEGIES]
         if unknown:
