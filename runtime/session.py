@@ -106,7 +106,7 @@ class Session:
         self._layout, self._base, self._slot_bytes, self._queue = plan.layout, plan.base, plan.slot_bytes, plan.queue
         self._inference_batch, self._placed = plan.inference_batch, plan.placed
         self.memory = plan.report
-        self._programs: dict[tuple[str, int, str], Program] = {}
+        self._programs: dict[tuple[str, int], Program] = {}
         self._loaded: Program | None = None
         self._training = False
         self._turn = _TURNS.setdefault(device, Lock())
@@ -255,7 +255,7 @@ class Session:
         parts = [np.zeros((0, *shape), np.int8)]
         for start in range(0, len(images), self._inference_batch):
             part = images[start : start + self._inference_batch]
-            program = self._program("features", len(part), after)
+            program = self._features_program(after, len(part))
             self._fill(program, 0, part, np.zeros(len(part), np.int32), (0, 0))
             assert program.result is not None
             with self._turn:
@@ -271,8 +271,8 @@ class Session:
         with self._turn:
             self.device.close()
 
-    def _program(self, kind: str, batch: int, after: str = "") -> Program:
-        key = (kind, batch, after)
+    def _program(self, kind: str, batch: int) -> Program:
+        key = (kind, batch)
         if key not in self._programs:
             if kind == "train":
                 program = compile_training(
@@ -280,12 +280,16 @@ class Session:
                 )
             elif kind == "infer":
                 program = compile_inference(self.graph, self._layout, batch, self._base, self._placed[kind])
-            elif kind == "features":
-                placed = self._placed["infer"]
-                program = compile_features(self.graph, self._layout, batch, self._base, after, placed)
             else:
                 program = compile_views(self.graph, self._layout, self._base, self.hyper)
             self._programs[key] = program
+        return self._programs[key]
+
+    def _features_program(self, after: str, batch: int) -> Program:
+        key = (f"features behind {after}", batch)
+        if key not in self._programs:
+            placed = self._placed["infer"]  # of which it is the front
+            self._programs[key] = compile_features(self.graph, self._layout, batch, self._base, after, placed)
         return self._programs[key]
 
     def _fill(
