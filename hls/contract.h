@@ -22,6 +22,7 @@
  *                 M = 1 for one group, else the smallest M with 4 | M*C/groups and 4 | M*K/groups, at most `groups`; D =
  *                 ceil(M*C/groups / 4); k reads quads from floor(k*groups/K / M) * M*C/groups / 4 on.
  *                 With STROP_FLAG_PIXELS: int8 [K][C][R][ceil(S/4)][4], taps beyond S zero.
+ *   table         int32 [256], an activation: word x + 128 holds f(x) in bits 0 to 7 and its slope, Q8, in bits 16 to 31.
  *   per-channel   int32 [K]: gamma, beta, bias, their momenta and gradients, running mu and sigma, exponents.
  * An int8 tensor stands for real numbers q * 2^-exponent; exponents are int32 words in the arena beside the tensors: one
  * word for a feature map after L1BN or for an input gradient, one word a channel where a field says `[K]`.
@@ -32,7 +33,7 @@
 #include <stdint.h>
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
-#define STROP_CONTRACT_VERSION 4 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
+#define STROP_CONTRACT_VERSION 5 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
 #define STROP_NUMERICS_VERSION 1 /* arithmetic: equal versions train to equal bytes; stored in every checkpoint */
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
@@ -52,6 +53,7 @@
   132104 /* m, C/groups*R*S, K/groups*R*S: the longest sum that provably fits int32 (NUMERICS.md 1.9) */
 #define STROP_MAX_COMMANDS 4096
 #define STROP_MAX_EXPONENT 8  /* of an L1BN output */
+#define STROP_MAX_POOL_GAIN 4 /* of global average pooling */
 #define STROP_MAX_STEPS 65536 /* mini-batches in one start */
 
 /* ---- constants of the arithmetic (NUMERICS.md) -------------------------------------------------------------------- */
@@ -66,6 +68,8 @@
 #define STROP_LOGIT_FRACTION 4      /* softmax index: z in units of 1/16 */
 #define STROP_LOSS_FRACTION 16      /* reported loss: LSB 2^-16 nat */
 #define STROP_TARGET_FRACTION 15    /* soft targets: LSB 2^-15; those of a sample sum to 1 */
+#define STROP_TABLE_WORDS 256       /* of an activation table */
+#define STROP_SLOPE_FRACTION 8      /* of its slopes */
 #define STROP_DITHER_STEP 0x9E37
 #define STROP_DITHER_MULTIPLIER 1664525
 #define STROP_DITHER_INCREMENT 1013904223
@@ -125,20 +129,26 @@
  *     exponent + weight_exponent[k] - shift; the site's control is advanced unless STROP_FLAG_FIXED.
  *   with STROP_FLAG_LOGITS: target int32 [K][N] (P = Q = 1) = acc + rsh(bias[k], 20 - e), e = source exponent +
  *     weight_exponent[0]; target_exponent (one word) = e. `beta` names the bias.
- *   with STROP_FLAG_PIXELS: source is the pixel map that INPUT made, width_in its width Q + columns, pad_left 0; groups 1. */
+ *   with STROP_FLAG_PIXELS: source is the pixel map that INPUT made, width_in its width Q + columns, pad_left 0; groups 1.
+ *   with STROP_FLAG_TRANSPOSED: the input gradient of a transposed convolution (NUMERICS 1.14). source_exponent as there;
+ *     target int8 = sat(dsh(acc, shift of site)), dithered in the order of [K][N][P][Q]; target_exponent (one word). */
 #define STROP_OP_CONV_FORWARD 2
 
 /* CONV_INPUT_GRADIENT: acc[c][n][h][w] = sum over k, r, s of weights[k][c][r][s] * source[k][n][p][q] where
  *   h = p*stride_h + r - pad_top and w = q*stride_w + s - pad_left (NUMERICS 1.7 step 6).
  *   source int8 [K][N][P][Q], source_exponent[K]; target int8 [C][N][H][W] = sat(dsh(acc, shift of site));
  *   target_exponent (one word) = source_exponent[0] + weight_exponent[0] - shift. Dithered: the index of an element is that
- *   in [C][N][H][W], with STROP_FLAG_FLAT that in [C*H*W][N]. Not with STROP_FLAG_PIXELS. */
+ *   in [C][N][H][W], with STROP_FLAG_FLAT that in [C*H*W][N]. Not with STROP_FLAG_PIXELS.
+ *   With STROP_FLAG_TRANSPOSED: the forward pass of a transposed convolution (NUMERICS 1.14), from K channels to C. source has
+ *   one exponent word; target int8 = sat(rsh(acc, shift of site)); target_exponent[C] = source exponent + weight_exponent[0] -
+ *   shift. Site and STROP_FLAG_FIXED as in CONV_FORWARD. */
 #define STROP_OP_CONV_INPUT_GRADIENT 3
 
 /* CONV_WEIGHT_GRADIENT: target int32 [K][C/groups][R][S] = sum over n, p, q of source[k][n][p][q] *
  *   source_2[c][n][p*stride_h + r - pad_top][q*stride_w + s - pad_left]; target_exponent[K] = source_exponent[k] +
  *   source_2_exponent. With STROP_FLAG_BIAS (a layer without L1BN) also grad_beta[K] = sum over n, p, q of
- *   source[k][n][p][q], and source_exponent is one word. With STROP_FLAG_PIXELS source_2 is a pixel map. */
+ *   source[k][n][p][q], and source_exponent is one word. With STROP_FLAG_PIXELS source_2 is a pixel map. With
+ *   STROP_FLAG_TRANSPOSED source is the transposed convolution's input, of one exponent word, and source_2 the gradient. */
 #define STROP_OP_CONV_WEIGHT_GRADIENT 4
 
 /* L1BN_FORWARD: NUMERICS 1.3 steps 3 to 8 (Wu et al., Eq. 9 to 11, Algorithm 1).
@@ -163,7 +173,8 @@
  *   order; target [C][N][H][W] = sat(sum of what arrives); target_exponent = source_exponent. */
 #define STROP_OP_MAX_POOL_BACKWARD 8
 
-/* GLOBAL_AVERAGE_POOL_FORWARD: target [C][N][1][1] = rdiv(sum of the map, H*W), exponent unchanged. */
+/* GLOBAL_AVERAGE_POOL_FORWARD: target [C][N][1][1] = sat(rdiv(sum of the map * 2^g, H*W)), g = `exponent`, 0 to
+ *   STROP_MAX_POOL_GAIN; target_exponent = source_exponent + g. */
 #define STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD 9
 
 /* GLOBAL_AVERAGE_POOL_BACKWARD: source [C][N][1][1], target [C][N][H][W], NUMERICS 1.10. Dithered. */
@@ -199,24 +210,50 @@
  *   output, source_2 its output. Exponent unchanged. Both summands have this gradient. */
 #define STROP_OP_ADD_BACKWARD 17
 
-/* Reserved, so that adding them later changes no layout. Depthwise and grouped convolution need no opcode: groups > 1.
- * A transposed convolution is CONV_INPUT_GRADIENT with STROP_FLAG_TRANSPOSED (round to nearest, pre-norm rate).
- * Concatenation needs no copy: channels are planes, so a producer writes its planes at an offset of the joint tensor.   */
+/* ACTIVATION_FORWARD: target[c][n][h][w] = f(source[c][n][h][w]) by `table`; shapes are K, P, Q; target_exponent = `exponent`. */
 #define STROP_OP_ACTIVATION_FORWARD 18
+
+/* ACTIVATION_BACKWARD: NUMERICS 1.15. source: gradient of the output; source_2: the input; target = sat(dsh(source * slope, 8)), the
+ *   slope by `table` at source_2. Exponent unchanged. Dithered. */
 #define STROP_OP_ACTIVATION_BACKWARD 19
+
+/* AVERAGE_POOL_FORWARD: target[c][n][p][q] = rdiv(sum of the window's positions inside the map, R*S). Exponent unchanged, with
+ *   STROP_FLAG_EXPONENT_PER_ROW those of all C channels. */
 #define STROP_OP_AVERAGE_POOL_FORWARD 20
+
+/* AVERAGE_POOL_BACKWARD: source [C][N][P][Q], target [C][N][H][W], NUMERICS 1.16. Dithered. STROP_FLAG_EXPONENT_PER_ROW as above. */
 #define STROP_OP_AVERAGE_POOL_BACKWARD 21
-#define STROP_OP_CONCATENATE 22
+
+/* 22 is not used. Concatenation needs no command: channels are planes, so producers write their planes, whole quads of them, at
+ * offsets of the joint map. Depthwise and grouped convolution need no opcode: groups > 1. */
 
 /* ADD_GRADIENT: where a map was read twice its two gradients meet (NUMERICS 1.11): target = sat(coarse + dsh(fine, d)), coarse
  *   and fine the one of source and source_2 with the smaller and the larger exponent (source is coarse where they are equal),
- *   d = min(their difference, 24); target_exponent = the smaller. Shapes are K, P, Q. Dithered: it draws also when d = 0. */
+ *   d = min(their difference, 24); target_exponent = the smaller. Shapes are K, P, Q. Dithered: it draws also when d = 0.
+ *   With STROP_FLAG_EXPONENT_PER_ROW there is a word a channel for each of the three; the difference is the same for all
+ *   channels, so channel 0 says which is coarse, and d. */
 #define STROP_OP_ADD_GRADIENT 23
 
 /* ELASTIC_PULL: NUMERICS 1.13 on `columns` values (rows is 1: no value minds the parameter's shape): master is pulled
  *   towards `anchor`, int32 as it, by `importance`, uint8: 0 for not at all, 1 to 31 for 2^-importance of the distance. */
 #define STROP_OP_ELASTIC_PULL 24
-#define STROP_OP_COUNT 25
+
+/* UPSAMPLE_FORWARD (nearest): target[c][n][p][q] = source[c][n][p / stride_h][q / stride_w], P = H*stride_h, Q = W*stride_w.
+ *   Exponent unchanged. */
+#define STROP_OP_UPSAMPLE_FORWARD 25
+
+/* UPSAMPLE_BACKWARD: source [C][N][P][Q], target [C][N][H][W], NUMERICS 1.16. Dithered. */
+#define STROP_OP_UPSAMPLE_BACKWARD 26
+
+/* SIGMOID_CROSS_ENTROPY: NUMERICS 1.17, binary cross-entropy of each of K logits. source, target, dither and the slot as in
+ *   SOFTMAX_CROSS_ENTROPY with STROP_FLAG_SOFT, but that a target is 0 to 32768 by itself and no labels are read. K may be 1.
+ *   With STROP_FLAG_FIXED (inference) no gradient is written; targets are read from `source_2` of the slot all the same. */
+#define STROP_OP_SIGMOID_CROSS_ENTROPY 27
+
+/* SQUARED_ERROR: NUMERICS 1.17, half the squared distance from targets int32 (STROP_TARGET_FRACTION, -32768 to 32768). All else as
+ *   in SIGMOID_CROSS_ENTROPY. */
+#define STROP_OP_SQUARED_ERROR 28
+#define STROP_OP_COUNT 29
 
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
 #define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` and `source_exponent` count from the step's slot */
@@ -227,7 +264,7 @@
 #define STROP_FLAG_EXPONENT_PER_ROW 0x020
 #define STROP_FLAG_VIEW 0x040
 #define STROP_FLAG_VIEW_PER_ROW 0x080
-#define STROP_FLAG_TRANSPOSED 0x100 /* reserved */
+#define STROP_FLAG_TRANSPOSED 0x100 /* a convolution's command serves a transposed one; not with _PIXELS, _LOGITS, _BIAS, _FLAT */
 #define STROP_FLAG_PIXELS 0x200     /* the convolution's input is a pixel map */
 #define STROP_FLAG_FLAT 0x400       /* a Linear layer on a map: its gradient is dithered as one of features */
 #define STROP_FLAG_RUNNING 0x800    /* L1BN in a stream, as its opcodes say; never together with STROP_FLAG_FIXED */
@@ -236,7 +273,6 @@
 /* ---- activations fused into L1BN ---------------------------------------------------------------------------------- */
 #define STROP_ACTIVATION_NONE 0       /* clamp to [-127, 127]; the gradient passes where abs(y) < 127 */
 #define STROP_ACTIVATION_RELU 1       /* clamp to [0, 127]; the gradient passes where 0 < y < 127 */
-#define STROP_ACTIVATION_LEAKY_RELU 2 /* reserved; slope in activation_slope */
 
 /* ---- the command: 64 words, 256 bytes ----------------------------------------------------------------------------- */
 typedef struct strop_command {
@@ -288,8 +324,8 @@ typedef struct strop_command {
   uint32_t statistics;    /* strop_channel_statistics [K] */
   uint32_t grad_gamma;
   uint32_t grad_beta;
-  int32_t exponent; /* of the output of L1BN and ADD (NUMERICS: ey), and of INPUT */
-  int32_t activation_slope;
+  int32_t exponent; /* of the output of L1BN, ADD, ACTIVATION (NUMERICS: ey) and INPUT; the gain of global average pooling */
+  uint32_t table; /* of an activation */
   /* loss; offsets count from the slot */
   uint32_t labels;
   /* SGD, WEIGHT_VIEW, ELASTIC_PULL */
