@@ -147,7 +147,7 @@ inline uint32_t ConvForward(Machine &machine, const int8_t *maps, const int8_t *
   RunForward(machine, maps, filters, dram, words, c, {StoreMode::kRound, shift, 0, 0, 0});
   if (!fixed) {
     const uint32_t elements = c.channels_out * c.batch * c.height_out * c.width_out;
-    AdvanceSite(machine, words, c.site, site.set, shift, elements, STROP_PRE_NORM_RATE_LOG2);
+    AdvanceSite(machine, words, c.site, site.set, shift, 0, elements, STROP_PRE_NORM_RATE_LOG2);
   }
 ConvForward_Exponent:
   for (uint32_t k = 0; k < c.channels_out; ++k) {
@@ -163,15 +163,16 @@ inline uint32_t ConvInputGradient(Machine &machine, const int8_t *maps, const in
   const uint32_t dither = NextDither(words, c.dither);
   const Site site = ReadSite(words, c.site);
   ClearCounters(machine);
-  int32_t shift = site.next;
+  const int32_t exponent = ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent);
+  int32_t shift = FollowingShift(site, exponent);
   if (!site.set) {
     RunInputGradient(machine, maps, filters, dram, words, c, {StoreMode::kMeasure, 0, 0, 0, 0});
     shift = ShiftFor(MaxAbsOfLanes(machine));
   }
   RunInputGradient(machine, maps, filters, dram, words, c, {StoreMode::kDither, shift, dither, 0, 0});
   const uint32_t elements = c.channels_in * c.batch * c.height_in * c.width_in;
-  AdvanceSite(machine, words, c.site, site.set, shift, elements, STROP_ERROR_RATE_LOG2);
-  WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent) - shift);
+  AdvanceSite(machine, words, c.site, site.set, shift, exponent, elements, STROP_ERROR_RATE_LOG2);
+  WriteWord(words, c.target_exponent, exponent - shift);
   return STROP_STATUS_OK;
 }
 
