@@ -104,12 +104,11 @@ def _draw(arena: Arena, c: Command, shape: tuple[int, ...]) -> Integers:
     return dither(int(word[0]), shape)
 
 
-def _requantize_error(
-    arena: Arena, c: Command, v: Integers, exponent: int, flat: bool = False
-) -> tuple[Integers, int]:
+def _requantize_error(arena: Arena, c: Command, v: Integers, exponent: int, flat: bool = False) -> tuple[Integers, int]:
     """Return v as int8 by the command's site and dither, both advanced, and the shift.
 
-    `exponent` is what the error arrived with. `flat` counts the elements of v [C, N, H, W] for the dither as those of [C*H*W, N].
+    `exponent` is what the error arrived with. `flat` counts the elements of v [C, N, H, W] for the dither as those
+    of [C*H*W, N].
     """
     s, site = control(arena.site(c.site), v, C.ERROR_RATE_LOG2, exponent)
     if flat:
