@@ -24,7 +24,7 @@ import torch
 from float_baseline import SCHEDULES, train_float
 from int8_training import train_int8
 from strop.host.data import load_dataset
-from strop.host.models import lenet5
+from strop.host.networks import lenet5
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strop.host.models import MODELS, build_model, initial_state, resnet8
+from strop.host.models import MODELS, build_model, initial_state
+from strop.host.networks import resnet8
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.state import StateLayout
 
