@@ -176,7 +176,8 @@ inline uint32_t ConvMap(Machine &machine, const int8_t *maps, const int8_t *filt
   if (fixed && !site.set) return STROP_STATUS_SITE_UNSET;
   const uint32_t dither = gradient ? NextDither(words, c.dither) : 0;
   ClearCounters(machine);
-  int32_t shift = fixed ? site.used : site.next;
+  const int32_t arriving = gradient ? ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent) : 0;
+  int32_t shift = fixed ? site.used : (gradient ? FollowingShift(site, arriving) : site.next);
   if (!site.set) {
     RunSums(machine, maps, filters, dram, words, c, {StoreMode::kMeasure, 0, 0, 0, 0});
     shift = ShiftFor(MaxAbsOfLanes(machine));
@@ -185,7 +186,7 @@ inline uint32_t ConvMap(Machine &machine, const int8_t *maps, const int8_t *filt
   RunSums(machine, maps, filters, dram, words, c, {mode, shift, dither, 0, 0});
   if (!fixed) {
     const uint32_t rate_log2 = gradient ? STROP_ERROR_RATE_LOG2 : STROP_PRE_NORM_RATE_LOG2;
-    AdvanceSite(machine, words, c.site, site.set, shift, ElementsOfSums(c), rate_log2);
+    AdvanceSite(machine, words, c.site, site.set, shift, arriving, ElementsOfSums(c), rate_log2);
   }
   WriteExponents(words, c, shift);
   return STROP_STATUS_OK;

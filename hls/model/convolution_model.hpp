@@ -41,7 +41,7 @@ inline void ConvSumsModel(Cost &cost, const TileShape &shape, const strop_board 
   if (forward) ConvForwardModel(cost, shape, board, c, mode);
   if (!forward) ConvInputGradientModel(cost, shape, board, c, mode);
   const uint64_t channels = forward ? c.channels_out : c.channels_in;
-  const uint64_t map_words = kSiteWords + (gradient ? kDitherWords + 3 : 1 + 2 * channels);
+  const uint64_t map_words = kSiteWords + (gradient ? kDitherWords + 5 : 1 + 2 * channels);
   Single(cost.words, logits ? 3 : map_words);
 }
 

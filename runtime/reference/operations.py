@@ -104,12 +104,14 @@ def _draw(arena: Arena, c: Command, shape: tuple[int, ...]) -> Integers:
     return dither(int(word[0]), shape)
 
 
-def _requantize_error(arena: Arena, c: Command, v: Integers, flat: bool = False) -> tuple[Integers, int]:
+def _requantize_error(
+    arena: Arena, c: Command, v: Integers, exponent: int, flat: bool = False
+) -> tuple[Integers, int]:
     """Return v as int8 by the command's site and dither, both advanced, and the shift.
 
-    `flat` counts the elements of v [C, N, H, W] for the dither as those of [C*H*W, N].
+    `exponent` is what the error arrived with. `flat` counts the elements of v [C, N, H, W] for the dither as those of [C*H*W, N].
     """
-    s, site = control(arena.site(c.site), v, C.ERROR_RATE_LOG2)
+    s, site = control(arena.site(c.site), v, C.ERROR_RATE_LOG2, exponent)
     if flat:
         channels, samples, height, width = v.shape
         r = _draw(arena, c, (channels, height, width, samples)).transpose(0, 3, 1, 2)
@@ -183,7 +185,7 @@ def conv_input_gradient(arena: Arena, c: Command, slot: int) -> None:
     dx8 = _read_source(arena, c, slot, _shape_out(c))
     da = convolution.input_gradient(dx8, _weights(arena, c), _geometry(c), c.groups)
     exponent = _source_exponent(arena, c, slot) + arena.word(c.weight_exponent)
-    e8, shift = _requantize_error(arena, c, da, flat=bool(c.flags & C.FLAG_FLAT))
+    e8, shift = _requantize_error(arena, c, da, exponent, flat=bool(c.flags & C.FLAG_FLAT))
     _write_target(arena, c, slot, e8)
     _write_target_exponent(arena, c, slot, [exponent - shift])
 
@@ -243,7 +245,8 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
     x8 = wide(arena.read_map(c.source_2, c.source_2_plane, _shape_out(c))).reshape(k, -1)
     y8 = wide(arena.read_map(c.source_3, c.source_3_plane, _shape_out(c))).reshape(k, -1)
     ex = wide(arena.words(c.source_2_exponent, k))
-    exponent = _source_exponent(arena, c, slot) + c.exponent + C.SCALE_FRACTION - ex
+    arriving = _source_exponent(arena, c, slot)
+    exponent = arriving + c.exponent + C.SCALE_FRACTION - ex
     kept = arena.statistics(c.statistics, k)
     dy = l1bn.masked(e8, y8, l1bn.lowest(c.activation))
     if c.flags & (C.FLAG_FIXED | C.FLAG_RUNNING):
@@ -254,7 +257,7 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
             v = l1bn.input_gradient(dy, x8, kept, dgamma, dbeta)
         arena.words(c.grad_gamma, k)[...] = dgamma
         arena.words(c.grad_beta, k)[...] = dbeta
-    dx8, shift = _requantize_error(arena, c, v)
+    dx8, shift = _requantize_error(arena, c, v, arriving)
     _write_target(arena, c, slot, dx8.reshape(_shape_out(c)))
     _write_target_exponent(arena, c, slot, exponent - shift)
 

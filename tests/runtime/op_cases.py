@@ -63,6 +63,7 @@ def sites(draw: st.DrawFn, *, must_be_set: bool = False) -> NDArray[np.int32]:
     record["set"] = 1 if must_be_set else draw(st.integers(0, 1))
     if record["set"][0] and draw(st.booleans()):  # near the shift of the first step, where the control decides closely
         record["next"] = record["used"] = draw(st.integers(0, 12))
+    record["reference"] = draw(exponents)
     return record.view(np.int32)
 
 
