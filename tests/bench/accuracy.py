@@ -118,7 +118,7 @@ def main() -> None:
     data = (train.images, train.labels, test.images, test.labels)
     measured = commit()  # what is loaded now, whatever is committed while this runs
     same = {"epochs": options.epochs, "schedule": options.schedule}
-    graph = build_model(options.network, train.image_shape, train.classes)
+    graph = build_model(options.network, train.image_shape, len(train.classes))
     wanted = {SHORT[name] for name in options.rows}
     for seed in options.seeds:
         for row in (row for row in ROWS if row in wanted):

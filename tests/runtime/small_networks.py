@@ -121,7 +121,7 @@ DENSE = NetworkGraph(
         *(L1BN(), ReLU(), GlobalAveragePool(2), Linear(3)),
     ),
 )
-# joint maps of activations, as in Inception and U-Net: three readers of one map, pooling and upsampling beside each other
+# joint maps of activations, as in Inception and U-Net: three readers of one map, pooling beside upsampling
 JOINT = NetworkGraph(
     "joint",
     (1, 8, 8),
