@@ -72,7 +72,9 @@ inline void AddIfFirstVector(const int8_t *map, uint32_t width, const WindowOnMa
 
 // ---- global average pooling ------------------------------------------------------------------------------------------
 
+// Few words are summed where their sums lie.
 inline void SumPositionsVector(const int8_t *x, uint32_t words, int32_t sum[kWordBytes]) {
+  if (words < 8) return SumPositions(x, words, sum);
   for (uint32_t part = 0; part < kParts; ++part) {
     I32 total[kQuad] = {};
     for (uint32_t w = 0; w < words; ++w) {
@@ -88,6 +90,7 @@ inline void SumPositionsVector(const int8_t *x, uint32_t words, int32_t sum[kWor
 
 inline void SpreadDitheredVector(const int32_t value[kWordBytes], int8_t *target, uint32_t words, int32_t shift,
                                  const QuadDither &dither, uint32_t first) {
+  if (words < 4) return SpreadDithered(value, target, words, shift, dither, first);
   const DitherShift<false> bits(shift);
   const I8 low = All8(-kMaxInt8);
   U32 r[kParts][kQuad];

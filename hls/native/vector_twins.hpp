@@ -3,6 +3,7 @@
 #include "streaming_vectors.hpp"
 
 // after that, whose helpers they use
+#include "activation_vectors.hpp"
 #include "map_vectors.hpp"
 #include "sgd_vectors.hpp"
 
@@ -25,6 +26,8 @@ inline void UseVectorTwins(native::LeafTable &table) {
   table.AddWords = AddWordsVector;
   table.MaskWords = MaskWordsVector;
   table.AddDithered = AddDitheredVector;
+  table.ActivateWords = ActivateWordsVector;
+  table.ActivationGradientWords = ActivationGradientWordsVector;
   table.ConvertPixels = ConvertPixelsVector;
   table.InterleavePixels = InterleavePixelsVector;
   table.InterleaveChannels = InterleaveChannelsVector;

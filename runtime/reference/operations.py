@@ -1,25 +1,34 @@
 """One function an opcode: fields of the command to arrays, the arithmetic, and back. No arithmetic here.
 
 Each takes the arena, the command with its fields as Python integers, and the offset of the step's slot. Whatever can
-stop a command is checked before it writes. Those on parameters are in update_operations.
+stop a command is checked before it writes. Those on maps without weights are in map_operations, those on parameters in
+update_operations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strop.runtime.contract import C
-from strop.runtime.reference import convolution, l1bn, loss, pooling, residual
+from strop.runtime.reference import convolution, l1bn, loss, map_operations
 from strop.runtime.reference.arena import Arena, wide
-from strop.runtime.reference.arithmetic import Integers, Site, advance_dither, control, dither, dsh, rsh, sat, sat32
-from strop.runtime.reference.update_operations import Command, elastic_pull, sgd_update, weight_shape, weight_view
-from strop.runtime.reference.windows import Geometry
-
-Shape = tuple[int, int, int, int]
+from strop.runtime.reference.arithmetic import Integers, Site, control, dsh, rsh, sat, sat32
+from strop.runtime.reference.command_fields import Command
+from strop.runtime.reference.command_fields import draw as _draw
+from strop.runtime.reference.command_fields import geometry as _geometry
+from strop.runtime.reference.command_fields import read_source as _read_source
+from strop.runtime.reference.command_fields import shape_in as _shape_in
+from strop.runtime.reference.command_fields import shape_out as _shape_out
+from strop.runtime.reference.command_fields import source_at as _source_at
+from strop.runtime.reference.command_fields import source_exponent as _source_exponent
+from strop.runtime.reference.command_fields import source_exponents as _source_exponents
+from strop.runtime.reference.command_fields import target_at as _target_at
+from strop.runtime.reference.command_fields import write_target as _write_target
+from strop.runtime.reference.command_fields import write_target_exponent as _write_target_exponent
+from strop.runtime.reference.update_operations import elastic_pull, sgd_update, weight_shape, weight_view
 
 
 class Stop(Exception):
@@ -31,53 +40,6 @@ class Stop(Exception):
 
 
 # ---- what commands have in common ------------------------------------------------------------------------------------
-
-
-def _source(c: Command, slot: int) -> int:
-    return int(c.source) + (slot if c.flags & C.FLAG_SOURCE_IN_SLOT else 0)
-
-
-def _source_exponents(arena: Arena, c: Command, slot: int, count: int) -> Integers:
-    return wide(arena.words(c.source_exponent + (slot if c.flags & C.FLAG_SOURCE_IN_SLOT else 0), count))
-
-
-def _source_exponent(arena: Arena, c: Command, slot: int) -> int:
-    return int(_source_exponents(arena, c, slot, 1)[0])
-
-
-def _target(c: Command, slot: int) -> int:
-    return int(c.target) + (slot if c.flags & C.FLAG_TARGET_IN_SLOT else 0)
-
-
-def _write_target_exponent(arena: Arena, c: Command, slot: int, exponents: NDArray[Any] | list[int]) -> None:
-    offset = c.target_exponent + (slot if c.flags & C.FLAG_TARGET_IN_SLOT else 0)
-    arena.words(offset, len(exponents))[:] = exponents
-
-
-def _shape_in(c: Command) -> Shape:
-    return (c.channels_in, c.batch, c.height_in, c.width_in)
-
-
-def _shape_out(c: Command) -> Shape:
-    return (c.channels_out, c.batch, c.height_out, c.width_out)
-
-
-def _read_source(arena: Arena, c: Command, slot: int, shape: Shape) -> NDArray[np.int8]:
-    return arena.read_map(_source(c, slot), c.source_plane, shape)
-
-
-def _write_target(arena: Arena, c: Command, slot: int, values: NDArray[Any]) -> None:
-    arena.write_map(_target(c, slot), c.target_plane, values)
-
-
-def _geometry(c: Command) -> Geometry:
-    return Geometry(
-        kernel=(c.kernel_h, c.kernel_w),
-        stride=(c.stride_h, c.stride_w),
-        pad=(c.pad_top, c.pad_left),
-        input=(c.height_in, c.width_in),
-        output=(c.height_out, c.width_out),
-    )
 
 
 def _weights(arena: Arena, c: Command) -> NDArray[np.int8]:
@@ -95,13 +57,6 @@ def _fixed_shift(site: Site) -> int:
     if not site.set:
         raise Stop(C.STATUS_SITE_UNSET)
     return site.used
-
-
-def _draw(arena: Arena, c: Command, shape: tuple[int, ...]) -> Integers:
-    """Advance the command's dither counter; return the dither of a tensor of `shape`."""
-    word = arena.counter(c.dither)
-    word[0] = advance_dither(int(word[0]))
-    return dither(int(word[0]), shape)
 
 
 def _requantize_error(arena: Arena, c: Command, v: Integers, flat: bool = False) -> tuple[Integers, int]:
@@ -124,13 +79,13 @@ def _requantize_error(arena: Arena, c: Command, v: Integers, flat: bool = False)
 
 def input_conversion(arena: Arena, c: Command, slot: int) -> None:
     """INPUT: uint8 pixels [N, C, H, W] to int8, black around them; with PIXELS as a pixel map."""
-    pixels = arena.view(_source(c, slot), (c.batch, c.channels_in, c.height_in, c.width_in), np.uint8)
+    pixels = arena.view(_source_at(c, slot), (c.batch, c.channels_in, c.height_in, c.width_in), np.uint8)
     a0 = np.maximum(pixels.transpose(1, 0, 2, 3).astype(np.int64) - 128, -127)
     bordered = np.full((c.channels_in, c.batch, c.height_out, c.width_out), -127)
     bordered[:, :, c.pad_top : c.pad_top + c.height_in, c.pad_left : c.pad_left + c.width_in] = a0
     if c.flags & C.FLAG_PIXELS:
         padded = np.pad(bordered, ((0, 0), (0, 0), (0, 0), (c.columns, 0)))
-        arena.write_pixels(_target(c, slot), c.target_plane, padded)
+        arena.write_pixels(_target_at(c, slot), c.target_plane, padded)
     else:
         _write_target(arena, c, slot, bordered)
     _write_target_exponent(arena, c, slot, [c.exponent])
@@ -158,12 +113,12 @@ def conv_forward(arena: Arena, c: Command, slot: int) -> None:
     """CONV_FORWARD: to int8 by the site, or to int32 logits with a bias."""
     ea = _source_exponent(arena, c, slot)
     ew = wide(arena.words(c.weight_exponent, c.channels_out))
-    a8 = _convolved(arena, c, _source(c, slot), c.source_plane)
+    a8 = _convolved(arena, c, _source_at(c, slot), c.source_plane)
     if c.flags & C.FLAG_LOGITS:
         e = ea + int(ew[0])
         acc = convolution.forward(a8, _weights(arena, c), _geometry(c), c.groups)[:, :, 0, 0]
         bias = rsh(wide(arena.words(c.beta, c.channels_out)), C.PARAMETER_FRACTION - e)
-        arena.view(_target(c, slot), acc.shape, np.int32, c.target_plane)[...] = sat32(acc + bias[:, None])
+        arena.view(_target_at(c, slot), acc.shape, np.int32, c.target_plane)[...] = sat32(acc + bias[:, None])
         _write_target_exponent(arena, c, slot, [e])
         return
     site = arena.site(c.site)
@@ -198,7 +153,7 @@ def conv_weight_gradient(arena: Arena, c: Command, slot: int) -> None:
     exponents = np.broadcast_to(e_dx, c.channels_out) + arena.word(c.source_2_exponent)
     if with_bias:
         arena.words(c.grad_beta, c.channels_out)[...] = wide(dx8).sum(axis=(1, 2, 3))
-    arena.words(_target(c, slot), *gradient.shape)[...] = gradient
+    arena.words(_target_at(c, slot), *gradient.shape)[...] = gradient
     _write_target_exponent(arena, c, slot, exponents)
 
 
@@ -259,76 +214,13 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
     _write_target_exponent(arena, c, slot, exponent - shift)
 
 
-# ---- pooling ---------------------------------------------------------------------------------------------------------
-
-
-def max_pool_forward(arena: Arena, c: Command, slot: int) -> None:
-    """MAX_POOL_FORWARD."""
-    _write_target(arena, c, slot, pooling.max_forward(_read_source(arena, c, slot, _shape_in(c)), _geometry(c)))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def max_pool_backward(arena: Arena, c: Command, slot: int) -> None:
-    """MAX_POOL_BACKWARD."""
-    e8 = wide(_read_source(arena, c, slot, (c.channels_in, c.batch, c.height_out, c.width_out)))
-    y8 = arena.read_map(c.source_2, c.source_2_plane, _shape_in(c))
-    _write_target(arena, c, slot, pooling.max_backward(e8, y8, _geometry(c)))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def global_average_pool_forward(arena: Arena, c: Command, slot: int) -> None:
-    """GLOBAL_AVERAGE_POOL_FORWARD."""
-    _write_target(arena, c, slot, pooling.average_forward(wide(_read_source(arena, c, slot, _shape_in(c)))))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def global_average_pool_backward(arena: Arena, c: Command, slot: int) -> None:
-    """GLOBAL_AVERAGE_POOL_BACKWARD, dithered."""
-    e8 = wide(_read_source(arena, c, slot, (c.channels_in, c.batch, 1, 1)))
-    spread, gained = pooling.average_backward(e8, _draw(arena, c, _shape_in(c)))
-    _write_target(arena, c, slot, spread)
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot) + gained])
-
-
-# ---- residual sums ---------------------------------------------------------------------------------------------------
-
-
-def _source_2(arena: Arena, c: Command) -> Integers:
-    return wide(arena.read_map(c.source_2, c.source_2_plane, _shape_out(c)))
-
-
-def add_forward(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_FORWARD: the sum of two maps, activated."""
-    a8, ea = wide(_read_source(arena, c, slot, _shape_out(c))), _source_exponent(arena, c, slot)
-    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
-    y8 = residual.add_forward(a8, ea, b8, eb, c.exponent, l1bn.lowest(c.activation))
-    _write_target(arena, c, slot, y8)
-    _write_target_exponent(arena, c, slot, [c.exponent])
-
-
-def add_backward(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_BACKWARD: the gradient that both summands have."""
-    e8 = wide(_read_source(arena, c, slot, _shape_out(c)))
-    _write_target(arena, c, slot, residual.add_backward(e8, _source_2(arena, c), l1bn.lowest(c.activation)))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def add_gradient(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_GRADIENT: the sum of two gradients of one map, dithered."""
-    a8, ea = wide(_read_source(arena, c, slot, _shape_out(c))), _source_exponent(arena, c, slot)
-    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
-    e8, exponent = residual.add_gradient(a8, ea, b8, eb, _draw(arena, c, _shape_out(c)))
-    _write_target(arena, c, slot, e8)
-    _write_target_exponent(arena, c, slot, [exponent])
-
-
 # ---- loss and update -------------------------------------------------------------------------------------------------
 
 
 def softmax_cross_entropy(arena: Arena, c: Command, slot: int) -> None:
     """SOFTMAX_CROSS_ENTROPY: loss and correct count into the slot; unless FIXED the logit error, dithered."""
     shape = (c.channels_out, c.batch)
-    logits = wide(arena.view(_source(c, slot), shape, np.int32, c.source_plane))
+    logits = wide(arena.view(_source_at(c, slot), shape, np.int32, c.source_plane))
     e = _source_exponent(arena, c, slot)
     labels = arena.words(slot + c.labels, c.batch)
     outside = np.flatnonzero((labels < 0) | (labels >= c.channels_out))
@@ -356,17 +248,11 @@ OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
     C.OP_CONV_WEIGHT_GRADIENT: conv_weight_gradient,
     C.OP_L1BN_FORWARD: l1bn_forward,
     C.OP_L1BN_BACKWARD: l1bn_backward,
-    C.OP_MAX_POOL_FORWARD: max_pool_forward,
-    C.OP_MAX_POOL_BACKWARD: max_pool_backward,
-    C.OP_GLOBAL_AVERAGE_POOL_FORWARD: global_average_pool_forward,
-    C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: global_average_pool_backward,
     C.OP_FLATTEN: flatten,
     C.OP_UNFLATTEN: unflatten,
-    C.OP_ADD_FORWARD: add_forward,
-    C.OP_ADD_BACKWARD: add_backward,
-    C.OP_ADD_GRADIENT: add_gradient,
     C.OP_SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
     C.OP_SGD: sgd_update,
     C.OP_WEIGHT_VIEW: weight_view,
     C.OP_ELASTIC_PULL: elastic_pull,
+    **map_operations.OPERATIONS,
 }

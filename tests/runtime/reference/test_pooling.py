@@ -55,7 +55,7 @@ def test_overlapping_errors_saturate() -> None:
 def test_global_average_rounds_half_up() -> None:
     """Protects ties of negative means."""
     y8 = np.array([[1, 2, 2, 1], [-1, -2, -2, -1], [-1, -2, -2, -2], [127, 127, 127, 127]]).reshape(4, 1, 2, 2)
-    assert pooling.average_forward(y8).ravel().tolist() == [2, -1, -2, 127]
+    assert pooling.global_average_forward(y8, 0).ravel().tolist() == [2, -1, -2, 127]
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 5), (7, 7), (64, 64)])
@@ -64,7 +64,7 @@ def test_average_gradient_has_the_right_mean(height: int, width: int) -> None:
     e8, positions = 93, 65536
     samples = -(-positions // (height * width))
     r = (np.arange(samples * height * width) * 0x9E37 & 0xFFFF).reshape(1, samples, height, width)
-    spread, gained = pooling.average_backward(np.full((1, samples, 1, 1), e8), r)
+    spread, gained = pooling.global_average_backward(np.full((1, samples, 1, 1), e8), r)
     assert spread.max() <= 127
     real = spread.ravel()[:positions].mean() * 2.0**-gained
     assert real == pytest.approx(e8 / (height * width), rel=0.005)
