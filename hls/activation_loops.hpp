@@ -33,7 +33,7 @@ static inline void ActivationGradientWords(const int8_t *error, const int8_t *x,
 ActivationGradientWords_Word:
   for (uint32_t w = 0; w < words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
-#pragma HLS PIPELINE II = kSlopeCycles
+#pragma HLS PIPELINE II = kTableCycles
     const uint32_t index = DitherProduct(walk.index);
 #pragma HLS BIND_OP variable = index op = mul impl = fabric
   ActivationGradientWords_Byte:

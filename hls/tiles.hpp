@@ -19,9 +19,8 @@ constexpr uint32_t kHeld = 1024;                           // values that any ot
 constexpr uint32_t kRow = 4096;                            // pixels of 16 images, of INPUT in emulation
 constexpr uint32_t kStrip = 1024;                          // bytes of one output channel's filters
 
-// Cycles of a word of values looked up in a table, of which each of the kQuad strips holds a copy with two ports; for its slope one port.
-constexpr uint32_t kTableCycles = kWordBytes / (2 * kQuad);
-constexpr uint32_t kSlopeCycles = kWordBytes / kQuad;
+// Cycles of a word of values looked up in a table, of which each of the kQuad strips holds a copy with one port to read.
+constexpr uint32_t kTableCycles = kWordBytes / kQuad;
 static_assert(kTableCycles >= kWordCycles, "a word comes no faster than a port moves it");
 
 static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kStrip, "a quad's taps must fit a strip");
