@@ -23,6 +23,8 @@ inline void UseVectorTwins(native::LeafTable &table) {
   table.AddIfFirst = AddIfFirstVector;
   table.SumPositions = SumPositionsVector;
   table.SpreadDithered = SpreadDitheredVector;
+  table.QuarterSums = QuarterSumsVector;
+  table.RepeatWords = RepeatWordsVector;
   table.AddWords = AddWordsVector;
   table.MaskWords = MaskWordsVector;
   table.AddDithered = AddDitheredVector;
