@@ -8,8 +8,7 @@ from strop.runtime.contract import C
 from strop.runtime.reference import activation, l1bn, pooling, residual
 from strop.runtime.reference.arena import Arena, wide
 from strop.runtime.reference.arithmetic import Integers
-from strop.runtime.reference.command_fields import (
-    Command,
+from strop.runtime.reference.command_access import (
     draw,
     geometry,
     read_source,
@@ -20,6 +19,7 @@ from strop.runtime.reference.command_fields import (
     write_target,
     write_target_exponent,
 )
+from strop.runtime.reference.update_operations import Command
 
 # ---- pooling ---------------------------------------------------------------------------------------------------------
 
