@@ -18,7 +18,7 @@
   use(space, NormGradientMaxAbs) use(space, NormGradientWords)                                     \
   use(space, FillWords) use(space, MaxWords) use(space, MaxPool2x2) use(space, MaxPoolBackward2x2) \
   use(space, AddIfFirst)                                                                           \
-  use(space, SumPositions) use(space, SpreadDithered)                                              \
+  use(space, SumPositions) use(space, MeansOfWord) use(space, SpreadDithered)                      \
   use(space, AddWords) use(space, MaskWords) use(space, AddDithered)                               \
   use(space, ActivateWords) use(space, ActivationGradientWords)                                    \
   use(space, QuarterSums) use(space, RepeatWords)                                                  \

@@ -22,6 +22,7 @@ inline void UseVectorTwins(native::LeafTable &table) {
   table.MaxPoolBackward2x2 = MaxPoolBackward2x2Vector;
   table.AddIfFirst = AddIfFirstVector;
   table.SumPositions = SumPositionsVector;
+  table.MeansOfWord = MeansOfWordVector;
   table.SpreadDithered = SpreadDitheredVector;
   table.QuarterSums = QuarterSumsVector;
   table.RepeatWords = RepeatWordsVector;

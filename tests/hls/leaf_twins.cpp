@@ -112,6 +112,15 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
          std::memcpy(&m.bytes[4 * at], sum, sizeof sum);
        }},
       {"SumPositions", bytes, [=](const LeafTable &t, Arena &m) { t.SumPositions(&m.bytes[0], words, &m.values[0]); }},
+      {"MeansOfWord", 64,
+       [=](const LeafTable &t, Arena &m) {
+         const uint32_t area = timed ? 9 : 1 + first * 16 / 7;  // some beyond the largest window
+         int32_t sum[kWordBytes];
+         for (uint32_t i = 0; i < kWordBytes; ++i) {
+           sum[i] = m.bytes[i] * static_cast<int32_t>(area) - m.bytes[i] / 127 * (m.bytes[at + i] & 127);
+         }
+         t.MeansOfWord(sum, images == 5 ? 4 : 0, area, &m.bytes[2 * at]);
+       }},
       {"SpreadDithered", bytes,
        [=](const LeafTable &t, Arena &m) {
          int32_t value[kWordBytes];
