@@ -43,10 +43,10 @@ def multiply_adds(graph: NetworkGraph) -> int:
     return sum(node.multiply_adds for node in graph.weighted)
 
 
-# Parameters, scale and shift of batch normalization among them, and multiply-adds where they are published. ResNets:
-# option B of He et al., whose 1x1 shortcuts have 2,752 parameters more than option A's 269,722 and 1,727,962. DCGAN: the
-# usual 64x64 one has 3,576,704 and 2,765,568; here, biases of its two ends are 68 more. AlexNet: 60,965,224 in
-# 2012; L1BN's two scales are 352 more. Multiply-adds of the others are worked out below or only kept from changing.
+# Parameters, scale and shift of batch normalization among them, and multiply-adds where they are published.
+# ResNets: option B of He et al., whose 1x1 shortcuts have 2,752 parameters more than option A's 269,722 and 1,727,962.
+# DCGAN: the usual 64x64 one has 3,576,704 and 2,765,568; here biases of its two ends are 68 more. AlexNet: 60,965,224
+# in 2012; L1BN's two scales are 352 more. Multiply-adds of the others are only kept from changing.
 KNOWN: dict[str, tuple[Callable[[], NetworkGraph], int, int]] = {
     "LeNet-5": (lenet5, 61_706 + 226, 416_520),
     "VGG-7": (vgg7, 12_979_082, 615_917_568),
