@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from strop.host.data.dataset import Dataset
+from strop.host.data.image_stream import ImageStream
 from strop.host.schedules import Schedule, schedule_from_dict, schedule_to_dict
 from strop.runtime.cut import cut
 from strop.runtime.errors import CheckpointMismatch, InputError
@@ -72,7 +73,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class DatasetMark:
-    """How a data set is recognized: sha256 of its shape, pixels and labels. The name is only for people."""
+    """How a data set is recognized: sha256 of its shape, pixels and labels. The name is only for people.
+
+    Where the images stay in files (`ImageStream`), what these are takes the place of the pixels.
+    """
 
     name: str
     samples: int
@@ -98,7 +102,10 @@ def mark(dataset: Dataset) -> DatasetMark:
     """Return the mark of `dataset`; each is digested once, since its arrays cannot change."""
     if dataset not in _MARKS:
         sha = hashlib.sha256(repr(dataset.images.shape).encode())
-        sha.update(dataset.images.data)
+        if isinstance(dataset.images, ImageStream):
+            sha.update(dataset.images.digest.encode())
+        else:
+            sha.update(dataset.images.data)
         sha.update(dataset.labels.astype("<i4", copy=False).data)
         _MARKS[dataset] = DatasetMark(dataset.name, len(dataset), sha.hexdigest())
     return _MARKS[dataset]

@@ -14,7 +14,10 @@ Auto = Literal["auto"]
 Number = TypeVar("Number", int, float)
 Commands = Any  # argparse keeps the class of add_subparsers' answer to itself
 
-DATA_HELP = f"{', '.join(NAMED_DATASETS)}, an .npz file, a folder of idx files, or a folder of images by class"
+DATA_HELP = (
+    f"{', '.join(NAMED_DATASETS)}, an .npz file, a folder of idx files, CIFAR, SVHN, LSUN or ImageNet as their authors "
+    "offer them, or a folder of images by class"
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True, shift: b
     """Add what to compute on."""
     parser.add_argument("--data", required=required, metavar="D", help=DATA_HELP)
     parser.add_argument("--layout", choices=("NCHW", "NHWC"), help="order of axes in an .npz file")
+    parser.add_argument("--labels", choices=("fine", "coarse"), help="classes of CIFAR-100 (default: fine)")
     if shift:
         parser.add_argument("--shift", choices=tuple(SHIFTS), help="apply this drift to the images of --data")
 

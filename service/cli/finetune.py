@@ -143,7 +143,12 @@ def _form(client: Client, arguments: argparse.Namespace) -> Form:
         raise InputError(f"{name} has no alias {which!r}; it has {', '.join(model.data['aliases'])}")
     version = model.version(number)
     channels, height, width = version["shape"]
-    return Form(layout=arguments.layout, network=(channels, height, width), classes=tuple(version["classes"]))
+    return Form(
+        layout=arguments.layout,
+        labels=arguments.labels,
+        network=(channels, height, width),
+        classes=tuple(version["classes"]),
+    )
 
 
 def _show_estimate(estimate: dict[str, Any], output: Output) -> None:
