@@ -46,7 +46,9 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "train", "train a network from first weights", EXAMPLE, run)
     parser.add_argument("network", metavar="NETWORK", help=", ".join(MODELS))
     add_data(parser)
-    parser.add_argument("--image-size", type=height_and_width, metavar="HxW", help="size of images that are decoded from files")
+    parser.add_argument(
+        "--image-size", type=height_and_width, metavar="HxW", help="size of images that are decoded from files"
+    )
     parser.add_argument(
         "--spare-classes", type=at_least(0), metavar="N", help="more outputs, for classes that come later (default: 0)"
     )
