@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
 from strop.host.cli.exit_codes import UsageError
-from strop.host.data import NAMED_DATASETS, SHIFTS
+from strop.host.data import AUGMENTATIONS, NAMED_DATASETS, SHIFTS
 
 Auto = Literal["auto"]
 Number = TypeVar("Number", int, float)
@@ -31,6 +31,7 @@ class Defaults:
     schedule: str
     momentum: float = 0.9
     weight_decay: float = 0.0
+    augment: str | None = None
     seed: int = 0
 
 
@@ -116,6 +117,11 @@ def add_training(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     group.add_argument("--momentum", type=real, metavar="M", help=f"0 to 0.996 (default: {defaults.momentum})")
     group.add_argument(
         "--weight-decay", type=real, metavar="W", help=f"on weights (default: {defaults.weight_decay:g})"
+    )
+    group.add_argument(
+        "--augment",
+        choices=tuple(AUGMENTATIONS),
+        help="vary the training images: pad by 4, crop at random, mirror (default: not)",
     )
     group.add_argument(
         "--seed", type=at_least(0), metavar="N", help=f"of sample order and first weights (default: {defaults.seed})"

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from strop.host.data.augmentation import AUGMENTATIONS, crop_flip
 from strop.host.data.cifar import Labels, load_cifar
 from strop.host.data.corruptions import blur, dead_pixels
 from strop.host.data.dataset import Dataset, Layout, Split
@@ -32,6 +33,7 @@ from strop.host.data.shifts import SHIFTS, shift_dataset
 from strop.host.data.svhn import load_svhn
 
 __all__ = [
+    "AUGMENTATIONS",
     "NAMED_DATASETS",
     "SHIFTS",
     "Dataset",
@@ -41,6 +43,7 @@ __all__ = [
     "NpzArchive",
     "Split",
     "blur",
+    "crop_flip",
     "dead_pixels",
     "load_cifar",
     "load_dataset",

@@ -31,6 +31,7 @@ ONLY_REMOTE = (
 )  # fmt: skip
 ONLY_LOCAL = {  # and what they are if not given
     "threads": None, "resume": False, "plot": None, "device": "auto", "add_class": None,
+    "augment": None,
 }  # fmt: skip
 
 
