@@ -34,7 +34,7 @@
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
 #define STROP_CONTRACT_VERSION 5 /* layout: commands, registers, slots; the hardware reports it, the host checks it */
-#define STROP_NUMERICS_VERSION 1 /* arithmetic: equal versions train to equal bytes; stored in every checkpoint */
+#define STROP_NUMERICS_VERSION 2 /* arithmetic: equal versions train to equal bytes; stored in every checkpoint */
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
 #define STROP_ALIGN_BYTES 64
@@ -224,7 +224,11 @@
 /* AVERAGE_POOL_BACKWARD: source [C][N][P][Q], target [C][N][H][W], NUMERICS 1.16. Dithered. STROP_FLAG_EXPONENT_PER_ROW as above. */
 #define STROP_OP_AVERAGE_POOL_BACKWARD 21
 
-/* 22 is not used. Concatenation needs no command: channels are planes, so producers write their planes, whole quads of them, at
+/* UPSAMPLE_FORWARD (nearest): target[c][n][p][q] = source[c][n][p / stride_h][q / stride_w], P = H*stride_h, Q = W*stride_w.
+ *   Exponent unchanged. */
+#define STROP_OP_UPSAMPLE_FORWARD 22
+
+/* Concatenation needs no command: channels are planes, so producers write their planes, whole quads of them, at
  * offsets of the joint map. Depthwise and grouped convolution need no opcode: groups > 1. */
 
 /* ADD_GRADIENT: where a map was read twice its two gradients meet (NUMERICS 1.11): target = sat(coarse + dsh(fine, d)), coarse
@@ -238,22 +242,18 @@
  *   towards `anchor`, int32 as it, by `importance`, uint8: 0 for not at all, 1 to 31 for 2^-importance of the distance. */
 #define STROP_OP_ELASTIC_PULL 24
 
-/* UPSAMPLE_FORWARD (nearest): target[c][n][p][q] = source[c][n][p / stride_h][q / stride_w], P = H*stride_h, Q = W*stride_w.
- *   Exponent unchanged. */
-#define STROP_OP_UPSAMPLE_FORWARD 25
-
 /* UPSAMPLE_BACKWARD: source [C][N][P][Q], target [C][N][H][W], NUMERICS 1.16. Dithered. */
-#define STROP_OP_UPSAMPLE_BACKWARD 26
+#define STROP_OP_UPSAMPLE_BACKWARD 25
 
 /* SIGMOID_CROSS_ENTROPY: NUMERICS 1.17, binary cross-entropy of each of K logits. source, target, dither and the slot as in
  *   SOFTMAX_CROSS_ENTROPY with STROP_FLAG_SOFT, but that a target is 0 to 32768 by itself and no labels are read. K may be 1.
  *   With STROP_FLAG_FIXED (inference) no gradient is written; targets are read from `source_2` of the slot all the same. */
-#define STROP_OP_SIGMOID_CROSS_ENTROPY 27
+#define STROP_OP_SIGMOID_CROSS_ENTROPY 26
 
 /* SQUARED_ERROR: NUMERICS 1.17, half the squared distance from targets int32 (STROP_TARGET_FRACTION, -32768 to 32768). All else as
  *   in SIGMOID_CROSS_ENTROPY. */
-#define STROP_OP_SQUARED_ERROR 28
-#define STROP_OP_COUNT 29
+#define STROP_OP_SQUARED_ERROR 27
+#define STROP_OP_COUNT 28
 
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
 #define STROP_FLAG_SOURCE_IN_SLOT 0x001 /* `source` and `source_exponent` count from the step's slot */
@@ -353,7 +353,8 @@ typedef struct strop_site {
   int32_t used; /* shift of the last training step: what STROP_FLAG_FIXED uses */
   int32_t over; /* last counts, for inspection */
   int32_t half;
-  int32_t reserved[3];
+  int32_t reference; /* of an error: the exponent it arrived with in the last training step, which `next` counts from; else 0 */
+  int32_t reserved[2];
 } strop_site;
 
 /* What L1BN_FORWARD leaves for L1BN_BACKWARD, a channel. */

@@ -154,16 +154,16 @@ inline uint32_t L1bnBackward(Machine &machine, const int8_t *maps, const int8_t 
   const Site site = ReadSite(words, c.site);
   if ((c.flags & STROP_FLAG_FIXED) == 0) MeasureGradient(machine, maps, filters, dram, words, c, shape);
   ClearCounters(machine);
-  gradient.shift = site.next;
+  const int32_t arriving = ReadWord(words, c.source_exponent);
+  gradient.shift = FollowingShift(site, arriving);
   if (!site.set) {
     const StreamPass largest = PassOver(StreamKind::kGradientLargest, c, shape, 3);
     STROP_ON_LANES(machine, work, StreamShare(lane, maps, filters, dram, words, c, largest));
     gradient.shift = ShiftFor(MaxAbsOfLanes(machine));
   }
   STROP_ON_LANES(machine, work, StreamShare(lane, maps, filters, dram, words, c, gradient));
-  AdvanceSite(machine, words, c.site, site.set, gradient.shift, ElementsOf(shape), STROP_ERROR_RATE_LOG2);
-  const int32_t error_exponent =
-      ReadWord(words, c.source_exponent) + c.exponent + STROP_SCALE_FRACTION - gradient.shift;
+  AdvanceSite(machine, words, c.site, site.set, gradient.shift, arriving, ElementsOf(shape), STROP_ERROR_RATE_LOG2);
+  const int32_t error_exponent = arriving + c.exponent + STROP_SCALE_FRACTION - gradient.shift;
 L1bnBackward_Exponent:
   for (uint32_t quad = 0; quad < shape.quads; ++quad) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024

@@ -9,15 +9,24 @@ namespace strop {
 
 enum class StoreMode { kMeasure, kRound, kDither, kLogits };
 
+constexpr int32_t kLargestShift = 24;
+
 struct Site {
   bool set;
   int32_t next;
   int32_t used;
+  int32_t reference;
 };
 
 inline Site ReadSite(const int32_t *words, uint32_t at) {
   return {ReadWord(words, STROP_FIELD_AT(at, strop_site, set)) != 0,
-          ReadWord(words, STROP_FIELD_AT(at, strop_site, next)), ReadWord(words, STROP_FIELD_AT(at, strop_site, used))};
+          ReadWord(words, STROP_FIELD_AT(at, strop_site, next)), ReadWord(words, STROP_FIELD_AT(at, strop_site, used)),
+          ReadWord(words, STROP_FIELD_AT(at, strop_site, reference))};
+}
+
+// The shift of an error that arrives with `exponent`: the site keeps its grid, whatever the shifts above did (1.4).
+inline int32_t FollowingShift(const Site &site, int32_t exponent) {
+  return static_cast<int32_t>(Clamp(int64_t{site.next} + exponent - site.reference, 0, kLargestShift));
 }
 
 inline void ClearCounters(Machine &machine) {
@@ -43,9 +52,10 @@ MaxAbsOfLanes_Lane:
   return largest;
 }
 
-// After a tensor of `elements` values was shifted by `shift`: choose the next shift and write the site back.
-inline void AdvanceSite(Machine &machine, int32_t *words, uint32_t at, bool was_set, int32_t shift, uint32_t elements,
-                        uint32_t rate_log2) {
+// After a tensor of `elements` values was shifted by `shift`: choose the next shift, valid where an error arrives with `exponent`, and
+// write the site back.
+inline void AdvanceSite(Machine &machine, int32_t *words, uint32_t at, bool was_set, int32_t shift, int32_t exponent,
+                        uint32_t elements, uint32_t rate_log2) {
   uint32_t over = 0;
   uint32_t half = 0;
 AdvanceSite_Lane:
@@ -66,6 +76,7 @@ AdvanceSite_Lane:
   WriteWord(words, STROP_FIELD_AT(at, strop_site, used), shift);
   WriteWord(words, STROP_FIELD_AT(at, strop_site, over), static_cast<int32_t>(over));
   WriteWord(words, STROP_FIELD_AT(at, strop_site, half), static_cast<int32_t>(half));
+  WriteWord(words, STROP_FIELD_AT(at, strop_site, reference), exponent);
 }
 
 // One draw of the dither counter (1.5).

@@ -19,7 +19,7 @@ constexpr uint32_t kDepth = 11;
 constexpr uint32_t kDivision = 36;
 constexpr uint32_t kLongDivision = 68;  // of 64 bits
 
-constexpr uint32_t kSiteWords = 8;      // ReadSite, AdvanceSite
+constexpr uint32_t kSiteWords = 10;     // ReadSite, AdvanceSite
 constexpr uint32_t kDitherWords = 2;    // NextDither
 constexpr uint32_t kProgressWords = 3;  // WriteProgress
 

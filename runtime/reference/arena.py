@@ -23,6 +23,8 @@ from strop.runtime.reference.layout import (
     view_shape,
 )
 
+_SITE_WORDS = ("set", "next", "used", "over", "half", "reference")
+
 
 class Arena:
     """`nbytes` bytes of zeros. Offsets are bytes; one that is not aligned or leaves the arena raises `ProgramError`."""
@@ -99,12 +101,12 @@ class Arena:
     def site(self, offset: int) -> Site:
         """Return what a strop_site says."""
         record = self.view(offset, (1,), SITE)[0]
-        return Site(*(int(record[name]) for name in ("set", "next", "used", "over", "half")))
+        return Site(*(int(record[name]) for name in _SITE_WORDS))
 
     def write_site(self, offset: int, site: Site) -> None:
         """Write a strop_site; its reserved words stay."""
         record = self.view(offset, (1,), SITE)[0]
-        for name in ("set", "next", "used", "over", "half"):
+        for name in _SITE_WORDS:
             record[name] = getattr(site, name)
 
     def statistics(self, offset: int, channels: int) -> Statistics:

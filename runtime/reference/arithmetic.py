@@ -82,15 +82,21 @@ class Site:
     used: int
     over: int
     half: int
+    reference: int = 0
 
 
-def control(site: Site, v: Integers, rate_log2: int) -> tuple[int, Site]:
+def control(site: Site, v: Integers, rate_log2: int, exponent: int | None = None) -> tuple[int, Site]:
     """Return the shift for the tensor v (values before the shift), and the site for the next step (1.4).
 
-    The control holds the share of saturated elements near 2^-rate_log2.
+    The control holds the share of saturated elements near 2^-rate_log2. `exponent` is what an error arrived with.
     """
     magnitude = np.abs(v)
-    s = site.next if site.set else max(0, bitlen(int(magnitude.max())) - 7)
+    if not site.set:
+        s = max(0, bitlen(int(magnitude.max())) - 7)
+    elif exponent is None:
+        s = site.next
+    else:
+        s = min(max(site.next + exponent - site.reference, 0), _LARGEST_SHIFT)
     limit = 127 << s
     over = int(np.count_nonzero(magnitude > limit))
     half = int(np.count_nonzero(magnitude > limit >> 1))
@@ -103,4 +109,4 @@ def control(site: Site, v: Integers, rate_log2: int) -> tuple[int, Site]:
         following = s - 1
     else:
         following = s
-    return s, Site(1, following, s, over, half)
+    return s, Site(1, following, s, over, half, exponent or 0)

@@ -159,7 +159,7 @@ def test_a_bad_command_is_reported_by_its_layer(device: Device) -> None:
     commands = session.memory.state  # the program lies behind the state
     program = device.read(commands, 20 * COMMAND.itemsize).view(COMMAND)
     at = list(program["opcode"]).index(C.OP_MAX_POOL_FORWARD)
-    device.write(commands + at * COMMAND.itemsize, np.array([22], np.uint32))
+    device.write(commands + at * COMMAND.itemsize, np.array([C.OP_COUNT], np.uint32))
     with pytest.raises(ProgramError, match=f"step 0, command {at}, layer pool1: .* stopped with unknown_opcode"):
         train(session, 3)
     session.load_state(first_state(SMALL))

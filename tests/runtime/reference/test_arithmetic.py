@@ -140,3 +140,17 @@ def test_control_never_exceeds_24() -> None:
     v = np.full(8, 2**40, np.int64)
     assert control(used(23), v, 13) == (23, Site(1, 24, 23, 8, 8))
     assert control(used(24), v, 13) == (24, Site(1, 24, 24, 8, 8))
+
+
+def test_shift_of_an_error_follows_what_arrives() -> None:
+    """Protects deep networks: a site keeps its grid when sites above it change theirs, within 0 to 24."""
+    site = Site(1, 7, 7, 0, 0, reference=10)
+    small = integers(100)
+    assert control(site, small << 9, 13, exponent=12)[0] == 9
+    assert control(site, small << 3, 13, exponent=6)[0] == 3
+    assert control(site, small << 7, 13, exponent=10)[0] == 7
+    assert control(site, small, 13, exponent=1)[0] == 0
+    assert control(site, small, 13, exponent=40)[0] == 24
+    assert control(site, small << 9, 13, exponent=12)[1].reference == 12
+    assert control(Site(0, 7, 7, 0, 0, 10), small, 13, exponent=5)[1] == Site(1, 0, 0, 0, 1, 5)
+    assert control(site, small, 11)[0] == 7  # of a forward pass: it does not move with anything
