@@ -14,13 +14,39 @@ from numpy.typing import NDArray
 
 from strop.host.checkpoint import Checkpoint, state_digest
 from strop.host.export import c_loops
-from strop.host.export.integer_network import IntegerLayer, IntegerNetwork, integer_network, low_of, value_of
+from strop.host.export.c_steps import CSteps
+from strop.host.export.integer_network import IntegerNetwork, integer_network
 from strop.host.version import strop_version
 from strop.runtime.contract import C
-from strop.runtime.graph import Conv2d, GlobalAveragePool, MaxPool2d, Node, Residual
-from strop.runtime.planner import Placement, Tenant, place
+from strop.runtime.graph import IMAGES
+from strop.runtime.layers import (
+    NORMS,
+    TABLES,
+    AveragePool2d,
+    Concatenate,
+    Conv2d,
+    ConvTranspose2d,
+    GlobalAveragePool,
+    Linear,
+    MaxPool2d,
+    Residual,
+    Upsample,
+)
 
 VALUES_PER_LINE = 24
+LOOPS = (  # for which layers each is needed, in an order in which each calls only those before it
+    ((Conv2d, Linear), c_loops.CONVOLUTION),
+    ((ConvTranspose2d,), c_loops.TRANSPOSED),
+    (NORMS, c_loops.NORMALIZE),
+    (TABLES, c_loops.TABLE),
+    ((Concatenate,), c_loops.COPY),
+    ((Upsample,), c_loops.UPSAMPLE),
+    ((MaxPool2d,), c_loops.MAX_POOL),
+    ((AveragePool2d, GlobalAveragePool), c_loops.MEAN),
+    ((GlobalAveragePool,), c_loops.GLOBAL_POOL),
+    ((AveragePool2d,), c_loops.AVERAGE_POOL),
+    ((Residual,), c_loops.ADD),
+)
 ARITHMETIC = """\
 /* Trained by strop STROP_VERSION (numerics NUMERICS), state sha256 DIGEST.
  *
@@ -32,10 +58,10 @@ ARITHMETIC = """\
  * rsh(x, s) = floor(x * 2^-s + 1/2):
  *   acc = sum of weights * inputs              int32, cannot overflow
  *   x8  = clamp(rsh(acc, shift), -127, 127)    exponent: input exponent + weight exponent[k] - shift
- *   y8  = clamp((x8 * multiplier[k] + constant[k]) >> 12, low, 127)   exponent 3
+ *   y8  = clamp((x8 * multiplier[k] + constant[k]) >> 12, low, 127)
  * multiplier and constant are L1 batch normalization with running mean and deviation, gamma and beta (Wu et al., IEEE
- * TNNLS 2018, Eq. 9 and 10), rounding included: multiplier = gamma * 2^21 / sigma and constant = beta * 2^15 - mu *
- * multiplier / 64 + 2^11, with mu and sigma in units of 2^-6 of x8. */
+ * TNNLS 2018, Eq. 9 and 10), rounding included. With e the exponent of y8, and mu and sigma in units of 2^-6 of x8:
+ * multiplier = gamma * 2^(18 + e) / sigma and constant = beta * 2^(12 + e) - mu * multiplier / 64 + 2^11. */
 """
 
 
@@ -43,16 +69,15 @@ def c_header(checkpoint: Checkpoint) -> Iterator[bytes]:
     """Yield the header's text, UTF-8. Raises what `integer_network` raises."""
     network = integer_network(checkpoint)
     name = identifier(network.graph.name)
-    maps, memory = _placements(network)
+    steps = CSteps(network, name)
     digest = state_digest(checkpoint.state)
     guard = f"STROP_{name.upper()}_H"
     about = ARITHMETIC.replace("STROP_VERSION", strop_version()).replace("NUMERICS", str(C.NUMERICS_VERSION))
     yield _named(about.replace("DIGEST", digest) + f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n", name)
-    yield _constants(network, name, memory).encode()
-    for layer in network.layers.values():
-        yield from _tables(layer, name)
+    yield _constants(network, name, steps.placed[1]).encode()
+    yield from _tables(network, name)
     yield _named("\n".join(_loops(network)), name)
-    yield _inference(network, name, maps).encode()
+    yield _inference(steps).encode()
     yield f"#endif /* {guard} */\n".encode()
 
 
@@ -90,23 +115,32 @@ def _quoted(text: str) -> str:
     return '"' + "".join(plain) + '"'
 
 
-def _tables(layer: IntegerLayer, name: str) -> Iterator[bytes]:
-    node, own = layer.node, f"{name}_{identifier(layer.node.name)}"
-    k, c, r, s = layer.weights.shape
-    what = "convolution" if isinstance(node.layer, Conv2d) else "fully-connected layer"
-    yield (
-        f"/* {node.name}: {what}, weights [{k}][{c}][{r}][{s}] of real value weight * 2^-weight_exponents[k]; input "
-        f"exponent {layer.input_exponent}, output exponent {layer.output_exponent}. */\n"
-    ).encode()
-    yield from _array(f"static const int8_t {own}_weights", layer.weights)
-    yield from _array(f"static const int8_t {own}_weight_exponents", layer.weight_exponents)
-    if layer.biases is not None:
-        yield from _array(f"static const int64_t {own}_biases", layer.biases)
-    if layer.multipliers is not None and layer.constants is not None:
-        yield f"#define {own.upper()}_SHIFT {layer.shift}\n".encode()
-        yield from _array(f"static const int32_t {own}_multipliers", layer.multipliers)
-        yield from _array(f"static const int32_t {own}_constants", layer.constants)
-    yield b"\n"
+def _tables(network: IntegerNetwork, name: str) -> Iterator[bytes]:
+    for layer in network.layers.values():
+        own = f"{name}_{layer.node.name}"
+        sizes = "".join(f"[{size}]" for size in layer.weights.shape)
+        yield (
+            f"/* {layer.node.name}: {layer.node.layer.kind}, weights {sizes} of real value weight * "
+            f"2^-weight_exponents[row], input exponent {layer.input_exponent}. */\n"
+        ).encode()
+        yield from _array(f"static const int8_t {own}_weights", layer.weights)
+        yield from _array(f"static const int8_t {own}_weight_exponents", layer.weight_exponents)
+        if layer.biases is None:
+            yield f"#define {own.upper()}_SHIFT {layer.shift}\n\n".encode()
+        else:
+            yield from _array(f"static const int64_t {own}_biases", layer.biases)
+            yield b"\n"
+    for norm in network.norms.values():
+        own = f"{name}_{norm.node.name}"
+        yield f"/* {norm.node.name}: {norm.node.layer.kind}, output exponent {norm.exponent}. */\n".encode()
+        yield from _array(f"static const int32_t {own}_multipliers", norm.multipliers)
+        yield from _array(f"static const int32_t {own}_constants", norm.constants)
+        yield b"\n"
+    for node_name, table in network.tables.items():
+        node = network.graph.node(node_name)
+        yield f"/* {node_name}: {node.layer.kind}, output exponent {node.grid}. */\n".encode()
+        yield from _array(f"static const int8_t {name}_{node_name}_table", table)
+        yield b"\n"
 
 
 def _array(declaration: str, values: NDArray[Any]) -> Iterator[bytes]:
@@ -121,47 +155,18 @@ def _loops(network: IntegerNetwork) -> Iterator[str]:
     """Yield the functions that this network needs."""
     kinds = {type(node.layer) for node in network.graph.nodes}
     yield from (c_loops.HELPERS, c_loops.INPUT.replace("EXPONENT", str(network.graph.input_exponent)), c_loops.DOT)
-    if any(layer.multipliers is not None for layer in network.layers.values()):
-        yield c_loops.BLOCK
+    yield from (text for needed, text in LOOPS if kinds & set(needed))
     yield c_loops.LOGITS.replace("LOGITS_EXPONENT", str(network.logits_exponent))
-    others = {MaxPool2d: c_loops.MAX_POOL, GlobalAveragePool: c_loops.AVERAGE_POOL, Residual: c_loops.ADD}
-    yield from (text for kind, text in others.items() if kind in kinds)
 
 
-def _steps(network: IntegerNetwork) -> list[Node]:
-    """Return the nodes that compute something of their own, in order."""
-    return [node for node in network.graph.nodes if value_of(network.graph, node.name) == node.name]
-
-
-def _placements(network: IntegerNetwork) -> tuple[dict[str, Placement], int]:
-    """Return where each map lies in the working memory, and the memory's bytes; the logits are the caller's."""
-    graph = network.graph
-    steps = _steps(network)
-    channels, height, width = graph.input
-    sizes = {"input": channels * (height + 2 * graph.border) * (width + 2 * graph.border)}
-    first, last = {"input": 0}, {"input": 0}
-    for index, node in enumerate(steps, start=1):
-        for source in node.sources:
-            last[value_of(graph, source)] = index
-        if node is not graph.nodes[-1]:
-            depth, down, across = node.output
-            sizes[node.name], first[node.name], last[node.name] = depth * down * across, index, index
-    return place([Tenant(name, sizes[name], first[name], last[name]) for name in sizes])
-
-
-def _inference(network: IntegerNetwork, name: str, maps: dict[str, Placement]) -> str:
-    graph = network.graph
-    upper = name.upper()
+def _inference(steps: CSteps) -> str:
+    graph, name, upper = steps.network.graph, steps.name, steps.name.upper()
+    image = ", ".join(map(str, (*graph.input, graph.border)))
     lines = [
         f"static inline void {name}_logits(const uint8_t *image, int32_t *logits) {{",
         f"  static int8_t maps[{upper}_MEMORY];",
-        f"  {name}_input(image, {', '.join(map(str, graph.input))}, {graph.border}, maps + {maps['input'].offset});",
-    ]
-    for node in _steps(network):
-        sources = [f"maps + {maps[value_of(graph, source)].offset}" for source in node.sources]
-        target = f"maps + {maps[node.name].offset}" if node.name in maps else "logits"
-        lines += _call(network, name, node, sources, target)
-    lines += [
+        f"  {name}_input(image, {image}, {steps.at(IMAGES)});",
+        *(line for node in steps.nodes for line in steps.calls(node)),
         "}",
         "",
         "/* The number of the class with the largest logit; of equal ones the first. */",
@@ -176,39 +181,3 @@ def _inference(network: IntegerNetwork, name: str, maps: dict[str, Placement]) -
         "",
     ]
     return "\n" + "\n".join(lines) + "\n"
-
-
-def _call(network: IntegerNetwork, name: str, node: Node, sources: list[str], target: str) -> list[str]:
-    graph, own = network.graph, f"{name}_{identifier(node.name)}"
-    if node.name in network.layers:
-        layer = network.layers[node.name]
-        shape = _convolution_shape(network, node)
-        opened = f"  {{ /* {node.name} */"
-        if layer.multipliers is None:
-            call = f"    {name}_last({sources[0]}, {own}_weights, {own}_biases, &at, {target});"
-        else:
-            tables = f"{own}_weights, {own}_multipliers, {own}_constants"
-            call = f"    {name}_block({sources[0]}, {tables}, &at, {own.upper()}_SHIFT, {layer.low}, {target});"
-        return [opened, f"    static const {name}_convolution_shape at = {{{shape}}};", call, "  }"]
-    if isinstance(node.layer, MaxPool2d):
-        window = (*node.input, *node.output, *node.layer.kernel, *node.layer.stride, *node.layer.padding, 1)
-        at = f"    static const {name}_convolution_shape at = {{{', '.join(map(str, window))}}};"
-        return [f"  {{ /* {node.name} */", at, f"    {name}_max_pool({sources[0]}, &at, {target});", "  }"]
-    channels, height, width = node.input
-    if isinstance(node.layer, GlobalAveragePool):
-        return [f"  {name}_average_pool({sources[0]}, {channels}, {height * width}, {target}); /* {node.name} */"]
-    shifts = [network.exponents[source] - network.exponents[node.name] for source in node.sources]
-    terms = ", ".join(f"{source}, {shift}" for source, shift in zip(sources, shifts, strict=True))
-    count, low = channels * height * width, low_of(graph, node)
-    return [f"  {name}_add({terms}, {count}, {low}, {target}); /* {node.name} */"]
-
-
-def _convolution_shape(network: IntegerNetwork, node: Node) -> str:
-    """Return the fields of a convolution; a Linear layer on a map is one as large as the map."""
-    if isinstance(node.layer, Conv2d):
-        layer = node.layer
-        return ", ".join(
-            map(str, (*node.input, *node.output, *layer.kernel, *layer.stride, *layer.padding, layer.groups))
-        )
-    rows = len(network.layers[node.name].weights)
-    return ", ".join(map(str, (*node.input, rows, 1, 1, 1, 1, 1, 1, 0, 0, 1)))

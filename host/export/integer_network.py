@@ -4,8 +4,8 @@ L1BN in inference is one multiply-add a value. Multiplier and constant follow fr
 statistics alone, so they are made here once, by steps 5 and 6, and what is left for whoever runs the network is
 
     acc = sum of int8 products
-    x8  = sat(rsh(acc, shift))
-    y8  = clamp((x8 * multiplier + constant) >> 12, low, 127)
+    x8  = sat(rsh(acc, shift))                                       a layer with weights
+    y8  = clamp((x8 * multiplier + constant) >> 12, low, 127)        a normalization, or a bias (NUMERICS.md 1.18)
 """
 
 from __future__ import annotations
@@ -17,66 +17,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.host.checkpoint import Checkpoint
+from strop.runtime.activation_table import activation_table
 from strop.runtime.contract import SITE, C
 from strop.runtime.errors import InputError, NetworkError
-from strop.runtime.forward_pass import ACTIVATION_EXPONENT
-from strop.runtime.graph import (
-    L1BN,
-    Conv2d,
+from strop.runtime.graph import NetworkGraph
+from strop.runtime.layers import (
+    NORMS,
+    TABLES,
+    WEIGHTED,
+    AveragePool2d,
+    Concatenate,
+    ConvTranspose2d,
     Flatten,
     GlobalAveragePool,
-    Linear,
     MaxPool2d,
-    NetworkGraph,
-    Node,
     ReLU,
     Residual,
+    Upsample,
 )
-from strop.runtime.state import Block, blocks_of, feeds_relu
+from strop.runtime.node import Node
+from strop.runtime.state import feeds_relu
 
-STATISTICS_FRACTION = 16  # of running mu and sigma
 PRE_NORM_FRACTION = 6  # F of NUMERICS.md 1.3
 NORM_SHIFT = 12  # S
 MOST_MULTIPLIER, MOST_CONSTANT, MOST_STATISTIC = (1 << 17) - 1, 1 << 30, 32767
-KINDS = (Conv2d, Linear, L1BN, ReLU, MaxPool2d, GlobalAveragePool, Flatten, Residual)
+KINDS = (
+    *(*WEIGHTED, *NORMS, ReLU, *TABLES),
+    *(MaxPool2d, AveragePool2d, GlobalAveragePool, Upsample, Flatten, Residual, Concatenate),
+)
 
 Integers = NDArray[np.int64]
+State = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class IntegerLayer:
-    """A convolution or Linear layer with its L1BN and activation, or the last Linear layer with its bias.
+    """A convolution, transposed convolution or Linear layer. It reads a map of exponent `input_exponent`.
 
-    weights int8 [K, C/groups, R, S], of real value weights * 2^-weight_exponents[k]; they read a map of exponent
-    `input_exponent`. With L1BN: shift, multipliers int32 [K], constants int32 [K], and low (0 for ReLU, else -127); the
-    output has `output_exponent`. Without: biases int64 [K], and logits = acc + biases, saturated to +-(2^31 - 1).
+    weights int8 [K, C/groups, R, S] (transposed: [C_in, C_out/groups, R, S]), of real value weights *
+    2^-weight_exponents, of which there is one a row. Its output x8 follows by `shift`. The last layer has biases
+    int64 [K] instead: logits = acc + biases, saturated to +-(2^31 - 1).
     """
 
     node: Node
     weights: NDArray[np.int8]
     weight_exponents: NDArray[np.int32]
     input_exponent: int
-    output_exponent: int
     shift: int = 0
-    multipliers: NDArray[np.int32] | None = None
-    constants: NDArray[np.int32] | None = None
-    low: int = 0
     biases: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
+class IntegerNorm:
+    """An L1BN, or a bias a channel: multipliers and constants int32 [C]; low is 0 where a ReLU follows, else -127.
+
+    The output has `exponent`.
+    """
+
+    node: Node
+    multipliers: NDArray[np.int32]
+    constants: NDArray[np.int32]
+    low: int
+    exponent: int
+
+
+@dataclass(frozen=True)
 class IntegerNetwork:
-    """The layers by their names in the graph, and the exponent of each node's output; spare outputs are left out."""
+    """Layers, normalizations and tables of activations (int8 [256], of x at x + 128) by their names in the graph.
+
+    The last layer's spare outputs are left out. A logit's real value is logit * 2^-logits_exponent.
+    """
 
     graph: NetworkGraph
     classes: tuple[str, ...]
     layers: dict[str, IntegerLayer]
-    exponents: dict[str, int]
-
-    @property
-    def logits_exponent(self) -> int:
-        """A logit's real value is logit * 2^-logits_exponent."""
-        return self.exponents[self.graph.nodes[-1].name]
+    norms: dict[str, IntegerNorm]
+    tables: dict[str, NDArray[np.int8]]
+    logits_exponent: int
 
 
 def integer_network(checkpoint: Checkpoint) -> IntegerNetwork:
@@ -86,52 +103,59 @@ def integer_network(checkpoint: Checkpoint) -> IntegerNetwork:
     """
     graph, state = checkpoint.graph, checkpoint.state
     check_exportable(graph)
-    per_row = checkpoint.settings.hyper.per_channel_weights
-    blocks = {block.node.name: block for block in blocks_of(graph)}
-    exponents = {"input": graph.input_exponent}
     layers: dict[str, IntegerLayer] = {}
+    norms: dict[str, IntegerNorm] = {}
+    tables: dict[str, NDArray[np.int8]] = {}
+    exponents: dict[str, Integers] = {}  # a channel, of maps that are no activations
     for node in graph.nodes:
-        source = exponents[node.sources[0]]
-        exponents[node.name] = source
-        if node.name in blocks:
-            layer = _layer(blocks[node.name], state, source, per_row, len(checkpoint.classes))
-            layers[node.name], exponents[node.name] = layer, layer.output_exponent
-        elif isinstance(node.layer, Residual):
-            exponents[node.name] = ACTIVATION_EXPONENT
-    return IntegerNetwork(graph, checkpoint.classes, layers, exponents)
+        name = node.name
+        if isinstance(node.layer, WEIGHTED):
+            layers[name] = layer = _layer(checkpoint, node)
+            exponents[name] = _pre_norm_exponents(layer)
+        elif isinstance(node.layer, NORMS):
+            multipliers, constants = _normalization(state, node, exponents[node.sources[0]])
+            norms[name] = IntegerNorm(node, multipliers, constants, low_of(graph, node), node.layer.exponent)
+        elif isinstance(node.layer, TABLES):
+            words = activation_table(node.layer, graph.grid_of(node.sources[0]))
+            tables[name] = (words & 0xFF).astype(np.uint8).view(np.int8)
+        elif node.grid is None:  # parts of a joint map, and what is pooled before its normalization
+            exponents[name] = np.concatenate([exponents[source] for source in node.sources])
+    return IntegerNetwork(graph, checkpoint.classes, layers, norms, tables, int(exponents[graph.nodes[-1].name][0]))
 
 
 def check_exportable(graph: NetworkGraph) -> None:
     """Raise `NetworkError` where a layer is of a kind that exports do not know."""
     for node in graph.nodes:
         if not isinstance(node.layer, KINDS):
-            known = ", ".join(kind.kind for kind in KINDS)
             raise NetworkError(
-                f"{graph.name}, layer {node.name}: {node.layer.kind} cannot be exported; allowed: {known}"
+                f"{graph.name}, layer {node.name}: {node.layer.kind} cannot be exported; allowed: "
+                f"{', '.join(kind.kind for kind in KINDS)}"
             )
 
 
-def _layer(block: Block, state: dict[str, NDArray[Any]], source: int, per_row: bool, classes: int) -> IntegerLayer:
-    node, norm = block.node, block.norm
-    master = state[f"{node.name}.weight"].astype(np.int64)
-    weights, ew = _weight_view(master, per_row and norm is not None)
-    if norm is None:
-        e = source + int(ew[0])
-        bias = rsh(state[f"{node.name}.bias"].astype(np.int64), C.PARAMETER_FRACTION - e)
-        rows = slice(classes)  # the outputs that have a class
-        return IntegerLayer(node, weights[rows], ew[rows], source, e, biases=bias[rows])
+def _layer(checkpoint: Checkpoint, node: Node) -> IntegerLayer:
+    graph, state = checkpoint.graph, checkpoint.state
+    last = node is graph.nodes[-1]
+    per_row = checkpoint.settings.hyper.per_channel_weights
+    per_row = per_row and not last and not isinstance(node.layer, ConvTranspose2d)  # else a sum runs over rows
+    weights, ew = _weight_view(state[f"{node.name}.weight"].astype(np.int64), per_row)
+    source = graph.grid_of(node.sources[0])
+    if last:
+        bias = rsh(state[f"{node.name}.bias"].astype(np.int64), C.PARAMETER_FRACTION - source - int(ew[0]))
+        rows = slice(len(checkpoint.classes))  # the outputs that have a class
+        return IntegerLayer(node, weights[rows], ew[rows], source, biases=bias[rows])
     site = np.ascontiguousarray(state[f"{node.name}.pre_norm_site"]).view(SITE)[0]
     if not site["set"]:
         raise InputError(f"{node.name} was never trained and has no shift to infer with: train the network first")
-    shift = int(site["used"])
-    multipliers, constants = _normalization(state, norm.name, source + ew.astype(np.int64) - shift)
-    return IntegerLayer(
-        *(node, weights, ew, source, ACTIVATION_EXPONENT),
-        shift=shift,
-        multipliers=multipliers,
-        constants=constants,
-        low=0 if block.relu else -127,
-    )
+    return IntegerLayer(node, weights, ew, source, int(site["used"]))
+
+
+def _pre_norm_exponents(layer: IntegerLayer) -> Integers:
+    """Return the exponent of each output channel."""
+    ew = layer.weight_exponents.astype(np.int64)
+    if isinstance(layer.node.layer, ConvTranspose2d):
+        ew = np.full(layer.node.output[0], ew[0])
+    return layer.input_exponent + ew - layer.shift
 
 
 def _weight_view(master: Integers, per_row: bool) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
@@ -144,15 +168,14 @@ def _weight_view(master: Integers, per_row: bool) -> tuple[NDArray[np.int8], NDA
     return view.astype(np.int8), (C.WEIGHT_FRACTION - shifts).astype(np.int32)
 
 
-def _normalization(
-    state: dict[str, NDArray[Any]], norm: str, ex: Integers
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _normalization(state: State, node: Node, ex: Integers) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return M and C of each channel (NUMERICS.md 1.3, "Inference and frozen layers" and steps 5 and 6)."""
+    assert isinstance(node.layer, NORMS)
+    ey = node.layer.exponent
     gamma, beta, mu_run, sg_run = (
-        state[f"{norm}.{name}"].astype(np.int64) for name in ("gamma", "beta", "running_mu", "running_sigma")
+        state[f"{node.name}.{name}"].astype(np.int64) for name in ("gamma", "beta", "running_mu", "running_sigma")
     )
-    ey = ACTIVATION_EXPONENT
-    drop = STATISTICS_FRACTION - PRE_NORM_FRACTION - ex
+    drop = C.RUNNING_FRACTION - PRE_NORM_FRACTION - ex
     mu = np.clip(rsh(mu_run, drop), -MOST_STATISTIC, MOST_STATISTIC)
     sg = np.clip(rsh(sg_run, drop), 1, MOST_STATISTIC)
     g12 = rsh(gamma, 8)
@@ -176,14 +199,6 @@ def rdiv(a: Integers, b: Integers) -> Integers:
     return (2 * a + b) // (2 * b)
 
 
-def value_of(graph: NetworkGraph, name: str) -> str:
-    """Return the node whose values `name` gives: L1BN and ReLU are part of what they follow, Flatten moves none."""
-    nodes = {node.name: node for node in graph.nodes}
-    while name in nodes and isinstance(nodes[name].layer, (L1BN, ReLU, Flatten)):
-        name = nodes[name].sources[0]
-    return name
-
-
 def low_of(graph: NetworkGraph, node: Node) -> int:
-    """Return the least value that a residual sum gives: 0 where a ReLU follows."""
+    """Return the least value that a normalization or a residual sum gives: 0 where a ReLU follows."""
     return 0 if feeds_relu(graph, node) else -127

@@ -8,13 +8,24 @@ import safetensors
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.numpy import load_file
 
+from small_networks import ADVERSARIAL, BRANCHES, DENSE, JOINT, RESIDUAL
 from strop.host import Model, load_dataset
 from strop.host.checkpoint import read_checkpoint
 from strop.host.export import export_checkpoint
 from strop.host.export.torch_names import torch_names
+from strop.host.export.weights import _scaled
 from strop.host.models import build_model
 from strop.host.pretrained import pretrained_path
+from strop.runtime.graph import L1BN, Conv2d, ConvTranspose2d, Flatten, Linear, NetworkGraph
 
+TRANSPOSED = NetworkGraph(
+    "transposed",
+    (1, 5, 4),
+    (
+        *(Conv2d(6, (3, 3)), L1BN(), ConvTranspose2d(8, (3, 2), (2, 1), (1, 0), (1, 0), groups=2), L1BN()),
+        *(Flatten(), Linear(3)),
+    ),
+)
 IMAGES = load_dataset("fashion-mnist-subset", "test").images[::20]
 
 
@@ -59,6 +70,8 @@ def bordered(values, black):
 def test_integers_give_equal_logits(tmp_path, expected):
     """What the file says is all that inference needs."""
     file = {name: array.astype(np.int64) for name, array in exported(tmp_path, "safetensors-int8").items()}
+    with safetensors.safe_open(tmp_path / "w.safetensors", "numpy") as opened:
+        exponent = int(opened.metadata()["logits_exponent"])
 
     def layer(values, name, norm):
         acc = product(values, file[f"{name}.weight"])
@@ -66,11 +79,11 @@ def test_integers_give_equal_logits(tmp_path, expected):
             return acc + per_channel(file[f"{name}.bias"])
         shift = file[f"{name}.shift"]
         x8 = np.clip((acc + (1 << (shift - 1))) >> shift, -127, 127)
-        y = (x8 * per_channel(file[f"{name}.multiplier"]) + per_channel(file[f"{name}.constant"])) >> 12
-        return np.clip(y, file[f"{name}.low"], 127)
+        y = (x8 * per_channel(file[f"{norm}.multiplier"]) + per_channel(file[f"{norm}.constant"])) >> 12
+        return np.clip(y, file[f"{norm}.low"], 127)
 
     logits = lenet5(bordered(np.maximum(IMAGES.astype(np.int64) - 128, -127), -127), layer)
-    assert np.array_equal(logits * 2.0 ** -file["fc3.output_exponent"], expected)
+    assert np.array_equal(logits * 2.0**-exponent, expected)
 
 
 def test_real_numbers_give_near_logits(tmp_path, expected):
@@ -108,13 +121,41 @@ def test_metadata_say_what_names_do_not(tmp_path):
     assert facts["batch_norm_eps"] == "1e-05" and len(facts["state_sha256"]) == 64
 
 
-def test_a_residual_network_has_torchvision_names():
-    """So that a ResNet's file loads into torchvision's module of the same shape."""
+def test_a_resnet_has_torchvision_names():
+    """So that a ResNet's file loads into torchvision's module of the same shape; others keep strop's names."""
     names = torch_names(build_model("resnet8", (3, 32, 32), 10))
-    expected = ["conv1", "bn1"]
+    expected = {"conv1", "bn1", "fc"}
     for stage in (1, 2, 3):
         block = f"layer{stage}.0."
-        expected += [block + name for name in ("conv1", "bn1", "conv2", "bn2")]
-        expected += [block + name for name in ("downsample.0", "downsample.1")] if stage > 1 else []
-    assert sorted(names.values()) == sorted([*expected, "fc"])
-    assert names["conv1"] == "conv1" and len(set(names.values())) == len(names)
+        expected |= {block + name for name in ("conv1", "bn1", "conv2", "bn2")}
+        expected |= {block + name for name in ("downsample.0", "downsample.1")} if stage > 1 else set()
+    assert set(names.values()) == expected and len(names) == len(expected) and names["conv1"] == "conv1"
+    assert {"layer1.2.bn2", "layer3.0.conv2"} <= set(torch_names(build_model("resnet20", (3, 32, 32), 10)).values())
+    chain = torch_names(build_model("lenet5", (1, 28, 28), 10))
+    assert list(chain) == list(chain.values()) == ["conv1", "bn1", "conv2", "bn2", "fc1", "bn3", "fc2", "bn4", "fc3"]
+
+
+@pytest.mark.parametrize("graph", [RESIDUAL, BRANCHES, DENSE, JOINT, ADVERSARIAL], ids=lambda graph: graph.name)
+def test_every_parameter_is_in_the_file(tmp_path, graph):
+    """Names are unique, and a real network's numbers fill the state's arrays: none is lost or written over."""
+    with Model.create(graph, device="emulator", threads=1) as model:
+        saved, state = model.save(tmp_path / "m.safetensors"), model.state()
+    file = load_file(export_checkpoint(saved, "safetensors", tmp_path / "w.safetensors"))
+    kinds = {node.name: node.layer.kind for node in graph.nodes}
+    held = sum(a.size for name, a in state.items() if name.endswith((".weight", ".bias", ".beta")))
+    held += sum(3 * a.size + 1 for name, a in state.items() if name.endswith(".gamma") and kinds[name[:-6]] == "l1bn")
+    assert sum(array.size for array in file.values()) == held
+    folded = load_file(export_checkpoint(saved, "safetensors-folded", tmp_path / "f.safetensors"))
+    assert {name for name, array in folded.items() if array.ndim > 1} == {n for n, a in file.items() if a.ndim > 1}
+
+
+def test_a_transposed_convolution_is_folded_by_its_outputs():
+    """Its weights are [C_in, C_out/groups, R, S]: the channel that is scaled is not the first axis."""
+    node = next(node for node in TRANSPOSED.nodes if node.layer.kind == "conv_transpose2d")
+    weights = np.ones(node.weight_shape)
+    scaled = _scaled(node, weights, np.arange(float(node.output[0])))
+    groups, per_input, per_output = node.layer.groups, weights.shape[0] // node.layer.groups, weights.shape[1]
+    for row in range(weights.shape[0]):
+        group = row // per_input
+        assert scaled[row, :, 0, 0].tolist() == list(range(group * per_output, (group + 1) * per_output))
+    assert groups == 2
