@@ -8,7 +8,8 @@
  * out, R S filter height and width. m = N*H*W of the tensor spoken of.
  *
  * Memory. Every tensor lies in one arena; a command names it by its byte offset, never by an address, so the same program
- * runs on every device. Offsets are multiples of STROP_ALIGN_BYTES.
+ * runs on every device. Offsets are multiples of STROP_ALIGN_BYTES; those of words of channels, where they are the words of
+ * a part of a joint map, are multiples of 16, a quad's.
  *   feature map   int8, in words of 64 bytes. A word holds one position of 4 channels (a quad) in 16 images (an image
  *                 group): byte 4 * (n % 16) + c % 4. Words lie as [ceil(C/4)][ceil(N/16)][H][W]; consecutive quads are
  *                 `plane` bytes apart, at least ceil(N/16)*H*W words. Bytes of channels beyond C and of images beyond N
