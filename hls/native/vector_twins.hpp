@@ -3,10 +3,14 @@
 #include "streaming_vectors.hpp"
 
 // after that, whose helpers they use
+#include "depthwise_vectors.hpp"
 #include "map_vectors.hpp"
 #include "sgd_vectors.hpp"
 
 inline void UseVectorTwins(native::LeafTable &table) {
+  table.DepthwiseWords = DepthwiseWordsVector;
+  table.DepthwiseDitheredWords = DepthwiseDitheredWordsVector;
+  table.DepthwiseGradient = DepthwiseGradientVector;
   table.MaxAbsWords = MaxAbsWordsVector;
   table.RequantizeWords = RequantizeWordsVector;
   table.RequantizeDitheredWords = RequantizeDitheredWordsVector;

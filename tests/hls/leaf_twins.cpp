@@ -18,6 +18,7 @@ constexpr unsigned long kNeon = HWCAP_ASIMD;
 constexpr unsigned long kNeon = HWCAP_NEON;
 #endif
 
+#include "depthwise_twins.hpp"
 #include "native/leaf_table.hpp"
 
 using namespace strop;
@@ -240,7 +241,7 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
          LossTerms terms = {};
          for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
          t.SigmoidTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
-         t.AddProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLossProducts(terms.left, terms.right, images, false, terms.product);
          t.AddLosses(terms, images, 3, losses);
          std::memcpy(&m.values[0], &terms, sizeof terms);
          std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
@@ -251,8 +252,8 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
          LossTerms terms = {};
          for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
          t.SquaredTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
-         t.AddProducts(terms.left, terms.upper, images, true, terms.product);
-         t.AddProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLossProducts(terms.left, terms.upper, images, true, terms.product);
+         t.AddLossProducts(terms.left, terms.right, images, false, terms.product);
          t.AddLosses(terms, images, 15, losses);
          std::memcpy(&m.values[0], &terms, sizeof terms);
          std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
@@ -381,7 +382,10 @@ int main(int argc, char **) {
     for (const Case &c : Cases(1 + Below(round < 20 ? 20 : 500), false)) {
       for (const Isa &isa : isas) all = Check(c, start, *isa.table, isa.name) && all;
     }
-    for (const Isa &isa : isas) all = CheckMac(*isa.table, isa.name) && all;
+    for (const Isa &isa : isas) {
+      all = CheckMac(*isa.table, isa.name) && all;
+      all = CheckDepthwise(generator, *isa.table, isa.name) && all;
+    }
   }
   if (argc > 1) {
     for (const Case &c : Cases(256, true)) {
