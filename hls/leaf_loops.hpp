@@ -17,6 +17,7 @@
 #endif
 
 // after that, whose rounding they use
+#include "activation_loops.hpp"
 #include "map_loops.hpp"
 #include "norm_loops.hpp"
 #include "sgd_loops.hpp"

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from strop.host.checkpoint import read_checkpoint, state_digest
 from strop.host.data import load_fashion_mnist_subset
-from strop.host.models import initial_state, lenet5
+from strop.host.models import initial_state
+from strop.host.networks import lenet5
 from strop.host.order import epoch_order
 from strop.host.pretrained import pretrained_path
 from strop.runtime.contract import C

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from strop.runtime.compiler import compile_inference, compile_training, compile_views, largest_batch
 from strop.runtime.contract import COMMAND, REPORT
 from strop.runtime.errors import MemoryPlanError
@@ -80,7 +78,7 @@ class ArenaPlan:
         self.placed = {program.kind: program.tensors for program in trial}
         commands = max(len(program.commands) for program in trial)
         self.slot_bytes = trial[0].slot.nbytes
-        work = batch * sum(int(np.prod(n.weight_shape)) * n.output[1] * n.output[2] for n in graph.weighted)
+        work = batch * sum(node.multiply_adds for node in graph.weighted)
         self.queue = max(1, min(queue or MAX_QUEUE, QUEUE_BYTES // trial[0].slot.nbytes, QUEUE_WORK // work))
         slots = max(QUEUES * self.queue * self.slot_bytes, trial[2].slot.nbytes)  # inference takes them all for one
         workspace = max(program.workspace_bytes for program in trial)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from strop.runtime.backward_pass import emit_backward
 from strop.runtime.contract import C
 from strop.runtime.errors import InputError, LimitError
-from strop.runtime.forward_pass import emit_forward, emit_loss
+from strop.runtime.forward_pass import emit_forward
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters
+from strop.runtime.loss_pass import emit_inference_loss, emit_loss
 from strop.runtime.planner import Placement
 from strop.runtime.program import ArenaBase, Program
 from strop.runtime.state import StateLayout, blocks_of
@@ -69,9 +70,14 @@ def compile_training(
         raise InputError(
             f"{graph.name}: elastic training needs a layout with anchors: StateLayout(graph, elastic=True)"
         )
+    if hyper.loss == "cross_entropy" and graph.classes < 2:
+        raise InputError(
+            f"{graph.name} has one output, which softmax cross-entropy cannot train; take loss='binary_cross_entropy' "
+            "or 'squared_error', or two classes or more"
+        )
     step = Step(graph, layout, batch, hyper)
     emit_forward(step, frozen, infer=False)
-    emit_backward(step, emit_loss(step, infer=False), frozen)
+    emit_backward(step, emit_loss(step), frozen)
     return step.out.finish("train", step.slot, base, placed)
 
 
@@ -89,7 +95,7 @@ def compile_inference(
     _check_batch(graph, batch, least=1)
     step = Step(graph, layout, batch, Hyperparameters())
     emit_forward(step, frozenset(step.blocks), infer=True)
-    emit_loss(step, infer=True)
+    emit_inference_loss(step)
     return step.out.finish("infer", step.slot, base, placed)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.runtime.errors import InputError, NetworkError
-from strop.runtime.forward_pass import ACTIVATION_EXPONENT
-from strop.runtime.graph import Conv2d, Flatten, Linear, NetworkGraph, Node, Residual
+from strop.runtime.graph import NetworkGraph
+from strop.runtime.layers import WEIGHTED, Concatenate, Flatten, Residual
+from strop.runtime.node import Node
 from strop.runtime.state import StateLayout
 
 State = dict[str, NDArray[Any]]
@@ -83,9 +84,9 @@ def _places(graph: NetworkGraph) -> dict[str, int]:
     for index, layer in enumerate(graph.layers[:-1]):
         last += _nodes_of(layer)
         node, following = graph.nodes[last - 1], graph.layers[index + 1]
-        weighted = any(isinstance(n.layer, (Conv2d, Linear)) for n in graph.nodes[:last])
+        weighted = any(isinstance(n.layer, WEIGHTED) for n in graph.nodes[:last])
         # within a block, and behind a Flatten, which the layer above may have taken in, there is no map to keep
-        closed = not isinstance(layer, (Conv2d, Linear, Flatten)) and _nodes_start_block(following)
+        closed = not isinstance(layer, Flatten) and node.grid is not None and _nodes_start_block(following)
         if weighted and closed and _can_be_built(graph, index + 1, node):
             found[node.name] = index + 1
     return found
@@ -93,12 +94,18 @@ def _places(graph: NetworkGraph) -> dict[str, int]:
 
 def _nodes_of(layer: Any) -> int:
     """Return how many nodes a declared layer has."""
-    return len(layer.body) + len(layer.shortcut) + 1 if isinstance(layer, Residual) else 1
+    if isinstance(layer, Residual):
+        branches: tuple[Any, ...] = (layer.body, layer.shortcut)
+    elif isinstance(layer, Concatenate):
+        branches = layer.branches
+    else:
+        return 1
+    return 1 + sum(_nodes_of(inner) for branch in branches for inner in branch)
 
 
 def _nodes_start_block(layer: Any) -> bool:
     """Whether a layer is not fused into the one before it, as L1BN and ReLU are."""
-    return layer.kind not in ("l1bn", "relu")
+    return layer.kind not in ("l1bn", "bias", "relu")
 
 
 def _can_be_built(graph: NetworkGraph, index: int, node: Node) -> bool:
@@ -110,6 +117,5 @@ def _can_be_built(graph: NetworkGraph, index: int, node: Node) -> bool:
 
 
 def _rear(graph: NetworkGraph, index: int, node: Node) -> NetworkGraph:
-    return NetworkGraph(
-        f"{graph.name} behind {node.name}", node.output, graph.layers[index:], input_exponent=ACTIVATION_EXPONENT
-    )
+    exponent = graph.grid_of(node.name)
+    return NetworkGraph(f"{graph.name} behind {node.name}", node.output, graph.layers[index:], input_exponent=exponent)

@@ -20,6 +20,7 @@ class Emitter:
         self._commands: list[tuple[dict[str, int], dict[str, str]]] = []
         self._tensors: dict[str, int] = {}
         self._words: dict[str, int] = {}
+        self._parts: dict[str, tuple[str, int]] = {}
 
     def feature_map(self, name: str, shape: Shape) -> str:
         """Declare an int8 feature map of C, H, W."""
@@ -44,6 +45,19 @@ class Emitter:
         """Declare exponent words; they live as long as the program."""
         self._words[name] = count
         return name
+
+    def part(self, name: str, whole: str, offset: int) -> str:
+        """Declare what lies `offset` bytes into the tensor or the words `whole`: it lives as that does."""
+        self._parts[name] = (whole, offset)
+        return name
+
+    def _found(self, name: str) -> tuple[str, int]:
+        """Return the tensor or the words that hold `name`, and how far in."""
+        offset = 0
+        while name in self._parts:
+            name, more = self._parts[name]
+            offset += more
+        return name, offset
 
     def emit(self, opcode: int, layer: str, fields: dict[str, int], names: dict[str, str]) -> None:
         """Append a command; `names` maps offset fields to tensors and words declared here."""
@@ -79,7 +93,7 @@ class Emitter:
         if placed is None:
             used: dict[str, list[int]] = {name: [] for name in self._tensors}
             for index, (_, names) in enumerate(self._commands):
-                for name in names.values():
+                for name, _ in map(self._found, names.values()):
                     if name in used:
                         used[name].append(index)
             placed, _ = place([Tenant(name, n, used[name][0], used[name][-1]) for name, n in self._tensors.items()])
@@ -96,6 +110,7 @@ class Emitter:
             for field, value in fields.items():
                 record[field] = value
             for field, name in names.items():
-                record[field] = offsets[name]
+                whole, offset = self._found(name)
+                record[field] = offsets[whole] + offset
         found = None if result is None else offsets[result]
         return Program(kind, self.batch, commands, tuple(self.layers), slot, placed, at + peak, found)

@@ -1,37 +1,63 @@
-"""Compiles the forward pass and the loss: a block is CONV_FORWARD and L1BN_FORWARD; branches end in ADD_FORWARD."""
+"""Compiles the forward pass: a block is CONV_FORWARD and L1BN_FORWARD; branches end in ADD_FORWARD or a joint map."""
 
 from __future__ import annotations
 
 from strop.runtime.contract import STATISTICS, C
-from strop.runtime.graph import IMAGES, GlobalAveragePool, MaxPool2d, Node, Residual
-from strop.runtime.state import Block, feeds_relu
+from strop.runtime.graph import IMAGES
+from strop.runtime.layers import (
+    NORMS,
+    TABLES,
+    AveragePool2d,
+    Bias,
+    Concatenate,
+    GlobalAveragePool,
+    MaxPool2d,
+    Residual,
+    Upsample,
+)
+from strop.runtime.node import Node
+from strop.runtime.state import feeds_relu
 from strop.runtime.step import Step, Value, input_fields, output_fields
-
-ACTIVATION_EXPONENT = 3  # NUMERICS.md 1.2: 4 saturates in long runs
 
 
 def emit_forward(step: Step, fixed: frozenset[str], infer: bool, last: str | None = None) -> Value:
     """Emit the forward pass; blocks in `fixed` use running statistics. Return the logits, or what `last` gives."""
     value = step.outputs[IMAGES] = _input(step)
     for node in step.graph.nodes:
-        value = step.read_by(node)
-        if node.name in step.blocks:
-            block = step.blocks[node.name]
-            if block.norm is None:
-                value = _logits(step, block, value, infer)
-            else:
-                value = _block_forward(step, block, value, block.node.name in fixed)
-        elif isinstance(node.layer, MaxPool2d):
-            value = _reshape(step, C.OP_MAX_POOL_FORWARD, node, value, step.pool(node))
-        elif isinstance(node.layer, GlobalAveragePool):
-            value = _reshape(step, C.OP_GLOBAL_AVERAGE_POOL_FORWARD, node, value, input_fields(node.input))
-        elif step.transposes(node):
-            value = _reshape(step, C.OP_FLATTEN, node, value, input_fields(node.input))
-        elif isinstance(node.layer, Residual):
-            value = _add(step, node)
-        step.outputs[node.name] = value
+        value = step.outputs[node.name] = _forward(step, node, fixed, infer)
         if node.name == last:
             break
+    return value
+
+
+def _forward(step: Step, node: Node, fixed: frozenset[str], infer: bool) -> Value:
+    """Emit one layer; return what it gives, or what it reads where it needs no command."""
+    layer, value = node.layer, step.read_by(node)
+    if node.name in step.blocks:
+        if step.blocks[node.name].last:
+            return _logits(step, node, value, infer)
+        return _convolution(step, node, value, node.name in fixed)
+    if isinstance(layer, NORMS):
+        return _normalize(step, node, value, step.owners[node.name] in fixed)
+    if isinstance(layer, MaxPool2d):
+        return _map(step, C.OP_MAX_POOL_FORWARD, node, value, step.pool(node))
+    if isinstance(layer, AveragePool2d):
+        fields = step.pool(node) | {"flags": value.row_flag}
+        return _map(step, C.OP_AVERAGE_POOL_FORWARD, node, value, fields)
+    if isinstance(layer, GlobalAveragePool):
+        fields = input_fields(node.input) | {"exponent": layer.gain}
+        return _map(step, C.OP_GLOBAL_AVERAGE_POOL_FORWARD, node, value, fields)
+    if isinstance(layer, Upsample):
+        return _map(step, C.OP_UPSAMPLE_FORWARD, node, value, upsample_fields(node))
+    if isinstance(layer, TABLES):
+        fields = table_fields(step, node) | {"exponent": layer.exponent}
+        return _map(step, C.OP_ACTIVATION_FORWARD, node, value, fields)
+    if step.transposes(node):
+        return _map(step, C.OP_FLATTEN, node, value, input_fields(node.input))
+    if isinstance(layer, Residual):
+        return _add(step, node, layer.exponent)
+    if isinstance(layer, Concatenate):
+        return step.outputs[node.name]  # its parts are written by what makes them
     return value
 
 
@@ -53,64 +79,65 @@ def _input(step: Step) -> Value:
     return value
 
 
-def _block_forward(step: Step, block: Block, value: Value, fixed: bool) -> Value:
-    node, norm = block.node, block.norm
-    assert norm is not None
-    channels = node.output[0]
-    before = Value(
-        step.out.feature_map(f"{node.name}.output", node.output),
-        step.out.words(f"{node.name}.exponent", channels),
-        node.output,
-    )
+def _convolution(step: Step, node: Node, value: Value, fixed: bool) -> Value:
+    after = step.output(node)
+    transposed = step.convolutions[node.name].transposed
     fields = step.convolution(node, C.FLAG_FIXED if fixed else 0)
-    fields |= {"source_plane": step.out.plane(value.shape), "target_plane": step.out.plane(node.output)}
+    fields |= {"source_plane": step.out.plane(value.shape), "target_plane": step.out.plane(after.shape)}
     fields |= step.state(
         weights=f"{node.name}.view", weight_exponent=f"{node.name}.view_exponent", site=f"{node.name}.pre_norm_site"
     )
-    names = {"source": value.tensor, "source_exponent": value.exponent}
     step.out.emit(
-        C.OP_CONV_FORWARD, node.name, fields, {**names, "target": before.tensor, "target_exponent": before.exponent}
-    )
-    after = Value(
-        step.out.feature_map(f"{norm.name}.output", node.output),
-        step.out.words(f"{norm.name}.exponent"),
-        node.output,
-    )
-    statistics = step.out.words(f"{norm.name}.statistics", channels * STATISTICS.itemsize // 4)
-    flags = C.FLAG_FIXED if fixed else {"running": C.FLAG_RUNNING, "frozen": C.FLAG_FIXED}.get(step.hyper.statistics, 0)
-    step.out.emit(
-        C.OP_L1BN_FORWARD,
-        norm.name,
-        norm_fields(step, block, flags)
-        | step.state(
-            gamma=f"{norm.name}.gamma",
-            beta=f"{norm.name}.beta",
-            running_mu=f"{norm.name}.running_mu",
-            running_sigma=f"{norm.name}.running_sigma",
-            running_steps=f"{norm.name}.running_steps",
-        ),
-        {
-            "source": before.tensor,
-            "source_exponent": before.exponent,
-            "target": after.tensor,
-            "target_exponent": after.exponent,
-            "statistics": statistics,
-        },
+        C.OP_CONV_INPUT_GRADIENT if transposed else C.OP_CONV_FORWARD, node.name, fields, _between(value, after)
     )
     return after
 
 
-def norm_fields(step: Step, block: Block, flags: int) -> dict[str, int]:
-    """Return the fields that L1BN's command has in both directions, with `flags`."""
-    plane = step.out.plane(block.node.output)
+def _normalize(step: Step, node: Node, value: Value, fixed: bool) -> Value:
+    after = step.output(node)
+    statistics = step.out.words(f"{node.name}.statistics", node.output[0] * STATISTICS.itemsize // 4)
+    flags = {"running": C.FLAG_RUNNING, "frozen": C.FLAG_FIXED}.get(step.hyper.statistics, 0)
+    if fixed or isinstance(node.layer, Bias):
+        flags = C.FLAG_FIXED
+    step.out.emit(
+        C.OP_L1BN_FORWARD,
+        node.name,
+        norm_fields(step, node, flags)
+        | step.state(
+            gamma=f"{node.name}.gamma",
+            beta=f"{node.name}.beta",
+            running_mu=f"{node.name}.running_mu",
+            running_sigma=f"{node.name}.running_sigma",
+            running_steps=f"{node.name}.running_steps",
+        ),
+        {**_between(value, after), "statistics": statistics},
+    )
+    return after
+
+
+def norm_fields(step: Step, node: Node, flags: int) -> dict[str, int]:
+    """Return the fields that a normalization's command has in both directions, with `flags`."""
+    assert isinstance(node.layer, NORMS)
+    plane = step.out.plane(node.output)
     planes = dict.fromkeys(("source_plane", "source_2_plane", "source_3_plane", "target_plane"), plane)
-    activation = C.ACTIVATION_RELU if block.relu else C.ACTIVATION_NONE
-    fields = {"activation": activation, "exponent": ACTIVATION_EXPONENT, "flags": flags}
-    return planes | fields | output_fields(block.node.output)
+    activation = C.ACTIVATION_RELU if feeds_relu(step.graph, node) else C.ACTIVATION_NONE
+    fields = {"activation": activation, "exponent": node.layer.exponent, "flags": flags}
+    return planes | fields | output_fields(node.output)
 
 
-def _logits(step: Step, block: Block, value: Value, infer: bool) -> Value:
-    node = block.node
+def table_fields(step: Step, node: Node) -> dict[str, int]:
+    """Return the fields that the command of an activation by table has in both directions."""
+    return output_fields(node.output) | step.state(table=f"{node.name}.table")
+
+
+def upsample_fields(node: Node) -> dict[str, int]:
+    """Return the fields that an upsampling's command has in both directions."""
+    assert isinstance(node.layer, Upsample)
+    scale = dict(zip(("stride_h", "stride_w"), node.layer.scale, strict=True))
+    return input_fields(node.input) | output_fields(node.output) | scale
+
+
+def _logits(step: Step, node: Node, value: Value, infer: bool) -> Value:
     fields = step.convolution(node, C.FLAG_LOGITS)
     fields |= {"source_plane": step.out.plane(value.shape), "target_plane": step.slot.logits_plane}
     fields |= step.state(
@@ -127,47 +154,28 @@ def _logits(step: Step, block: Block, value: Value, infer: bool) -> Value:
     return Value("logits", "logits.exponent", node.output)
 
 
-def _reshape(step: Step, opcode: int, node: Node, value: Value, fields: dict[str, int]) -> Value:
-    after = Value(
-        step.out.feature_map(f"{node.name}.output", node.output),
-        step.out.words(f"{node.name}.exponent"),
-        node.output,
-    )
+def _map(step: Step, opcode: int, node: Node, value: Value, fields: dict[str, int]) -> Value:
+    after = step.output(node)
     fields |= {"source_plane": step.out.plane(node.input), "target_plane": step.out.plane(node.output)}
-    step.out.emit(
-        opcode,
-        node.name,
-        fields,
-        {
-            "source": value.tensor,
-            "source_exponent": value.exponent,
-            "target": after.tensor,
-            "target_exponent": after.exponent,
-        },
-    )
+    step.out.emit(opcode, node.name, fields, _between(value, after))
     return after
 
 
-def _add(step: Step, node: Node) -> Value:
+def _between(value: Value, after: Value) -> dict[str, str]:
+    return {
+        "source": value.tensor,
+        "source_exponent": value.exponent,
+        "target": after.tensor,
+        "target_exponent": after.exponent,
+    }
+
+
+def _add(step: Step, node: Node, exponent: int) -> Value:
     body, shortcut = (step.outputs[source] for source in node.sources)
-    after = Value(
-        step.out.feature_map(f"{node.name}.output", node.output),
-        step.out.words(f"{node.name}.exponent"),
-        node.output,
-    )
-    step.out.emit(
-        C.OP_ADD_FORWARD,
-        node.name,
-        addition_fields(step, node) | {"exponent": ACTIVATION_EXPONENT},
-        {
-            "source": body.tensor,
-            "source_exponent": body.exponent,
-            "source_2": shortcut.tensor,
-            "source_2_exponent": shortcut.exponent,
-            "target": after.tensor,
-            "target_exponent": after.exponent,
-        },
-    )
+    after = step.output(node)
+    names = {"source_2": shortcut.tensor, "source_2_exponent": shortcut.exponent}
+    fields = addition_fields(step, node) | {"exponent": exponent}
+    step.out.emit(C.OP_ADD_FORWARD, node.name, fields, _between(body, after) | names)
     return after
 
 
@@ -176,27 +184,3 @@ def addition_fields(step: Step, node: Node) -> dict[str, int]:
     planes = dict.fromkeys(("source_plane", "source_2_plane", "target_plane"), step.out.plane(node.output))
     activation = C.ACTIVATION_RELU if feeds_relu(step.graph, node) else C.ACTIVATION_NONE
     return planes | output_fields(node.output) | {"activation": activation}
-
-
-def emit_loss(step: Step, infer: bool) -> Value:
-    """Emit the loss; in training, its gradient."""
-    classes = step.graph.classes
-    fields = {"channels_out": classes, "labels": step.slot.labels, "source_plane": step.slot.logits_plane}
-    if infer:
-        fields |= {"flags": C.FLAG_FIXED | C.FLAG_SOURCE_IN_SLOT}
-        fields |= {"source": step.slot.logits, "source_exponent": step.slot.logits_exponent}
-        step.out.emit(C.OP_SOFTMAX_CROSS_ENTROPY, "loss", fields, {})
-        return Value("", "", step.graph.nodes[-1].output)
-    shape = step.graph.nodes[-1].output
-    error = Value(step.out.feature_map("loss.gradient", shape), step.out.words("loss.exponent"), shape)
-    fields |= {"target_plane": step.out.plane(shape), "dither": step.dither}
-    if step.hyper.soft_targets:
-        fields |= {"flags": C.FLAG_SOFT, "source_2": step.slot.logits, "source_2_plane": step.slot.logits_plane}
-    names = {"source": "logits", "source_exponent": "logits.exponent"}
-    step.out.emit(
-        C.OP_SOFTMAX_CROSS_ENTROPY,
-        "loss",
-        fields,
-        {**names, "target": error.tensor, "target_exponent": error.exponent},
-    )
-    return error

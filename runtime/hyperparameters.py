@@ -9,6 +9,7 @@ from strop.runtime.errors import InputError
 
 MAX_MOMENTUM = 255 / 256  # beyond, 256 * (1 - momentum) would round towards 0: a momentum of 1, which never forgets
 STATISTICS = ("batch", "running", "frozen")
+LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error")
 
 
 def mantissa_and_shift(value: float, what: str = "value") -> tuple[int, int]:
@@ -47,6 +48,8 @@ class Hyperparameters:
     "frozen", the running ones as they are, while gamma, beta and the weights train.
     soft_targets: mini-batches may carry targets instead of labels alone (runtime/soft_targets.py). elastic: parameters
     are pulled towards anchors, once they are loaded (`Session.load_anchors`); NUMERICS.md 1.13.
+    loss: "cross_entropy", softmax over the classes; "binary_cross_entropy", a sigmoid for each output, or
+    "squared_error", half the squared distance, whose mini-batches must carry targets (NUMERICS.md 1.17).
     """
 
     momentum: float = 0.9
@@ -55,6 +58,7 @@ class Hyperparameters:
     statistics: str = "batch"
     soft_targets: bool = False
     elastic: bool = False
+    loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.momentum <= MAX_MOMENTUM:
@@ -65,6 +69,13 @@ class Hyperparameters:
         mantissa_and_shift(self.weight_decay, "weight_decay")
         if self.statistics not in STATISTICS:
             raise InputError(f"statistics is {self.statistics!r}; allowed: {', '.join(STATISTICS)}")
+        if self.loss not in LOSSES:
+            raise InputError(f"loss is {self.loss!r}; allowed: {', '.join(LOSSES)}")
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether a mini-batch has a target for each output, beside its labels."""
+        return self.soft_targets or self.loss != "cross_entropy"
 
     @property
     def least_batch(self) -> int:

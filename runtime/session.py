@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from strop.runtime.activation_table import activation_table
 from strop.runtime.anchors import check_anchors
 from strop.runtime.arena_plan import QUEUES, ArenaPlan
 from strop.runtime.compiler import compile_features, compile_inference, compile_training, compile_views
@@ -28,7 +29,7 @@ from strop.runtime.feature_map import map_bytes, unpack_map
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters, mantissa_and_shift
 from strop.runtime.program import Program
-from strop.runtime.soft_targets import check_targets, one_hot, target_rows
+from strop.runtime.soft_targets import ONE, check_output_targets, check_targets, one_hot, target_rows
 
 _TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a device at a time, whoever asks
 
@@ -128,6 +129,8 @@ class Session:
         self._layout.check(state)
         for tensor in self._layout.stored:
             self.device.write(tensor.offset, np.ascontiguousarray(state[tensor.name]))
+        for name, (layer, exponent) in self._layout.tables.items():
+            self.device.write(self._layout.offset(name), activation_table(layer, exponent))
         self._run(self._program("views", 1), 0, 1)
 
     def load_anchors(
@@ -204,14 +207,21 @@ class Session:
         return queue
 
     def _targets_of(self, minibatch: Minibatch) -> NDArray[np.int32] | None:
-        """Return the soft targets of a mini-batch, checked; None where the session trains on labels."""
+        """Return the targets of a mini-batch, checked; None where the session trains on labels."""
+        samples = len(minibatch.labels)
+        if self.hyper.loss != "cross_entropy":
+            if minibatch.targets is None:
+                raise InputError(f"the mini-batch has no targets, and the loss is {self.hyper.loss}; pass targets=")
+            least = 0 if self.hyper.loss == "binary_cross_entropy" else -ONE
+            check_output_targets(minibatch.targets, samples, self.graph.classes, least)
+            return minibatch.targets
         if not self.hyper.soft_targets:
             if minibatch.targets is not None:
                 raise InputError("the mini-batch has targets; make the session with Hyperparameters(soft_targets=True)")
             return None
         if minibatch.targets is None:
             return one_hot(minibatch.labels, self.graph.classes)
-        check_targets(minibatch.targets, len(minibatch.labels), self.graph.classes)
+        check_targets(minibatch.targets, samples, self.graph.classes)
         return minibatch.targets
 
     # -- inference ------------------------------------------------------------------------------------------------

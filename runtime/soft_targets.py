@@ -53,6 +53,22 @@ def check_targets(targets: NDArray[Any], samples: int, classes: int) -> None:
         )
 
 
+def check_output_targets(targets: NDArray[Any], samples: int, outputs: int, least: int) -> None:
+    """Raise `InputError` unless `targets` is int32 [samples, outputs] from `least` to 32768 (NUMERICS.md 1.17)."""
+    if targets.dtype != np.int32 or targets.shape != (samples, outputs):
+        raise InputError(
+            f"targets are {targets.dtype}{list(targets.shape)}; expected int32{[samples, outputs]}: for each sample a "
+            f"number for each output, in units of 1/{ONE}"
+        )
+    bad = np.flatnonzero((targets.min(axis=1) < least) | (targets.max(axis=1) > ONE))
+    if bad.size:
+        row = int(bad[0])
+        raise InputError(
+            f"the targets of sample {row} are {targets[row].min()} to {targets[row].max()}; allowed: {least} to {ONE}, "
+            "which stands for 1"
+        )
+
+
 def target_rows(targets: NDArray[np.int32], plane: int) -> NDArray[np.int32]:
     """Return targets [N, K] as a slot holds them, int32 [K, plane / 4]: a class's samples in a row of `plane` bytes."""
     rows = np.zeros((targets.shape[1], plane // 4), np.int32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from strop.runtime.contract import C
-from strop.runtime.graph import Node
 from strop.runtime.hyperparameters import batch_mantissa_and_shift, mantissa_and_shift
+from strop.runtime.node import Node
 from strop.runtime.step import Step
 
 
@@ -23,11 +23,17 @@ def _sgd_fields(step: Step, fraction: int, weight_decay: float) -> dict[str, int
     }
 
 
-def update_weights(step: Step, node: Node, per_channel: bool) -> None:
+def _per_channel(step: Step, node: Node) -> bool:
+    """Whether a layer's weights have an exponent a channel: not where a sum runs over rows, nor in the last layer."""
+    apart = not step.blocks[node.name].last and not step.convolutions[node.name].transposed
+    return apart and step.hyper.per_channel_weights
+
+
+def update_weights(step: Step, node: Node) -> None:
     """Emit SGD on a layer's weights, and the int8 view that the next step uses."""
     _pull(step, node.name, f"{node.name}.weight")
     fields = _sgd_fields(step, C.WEIGHT_FRACTION, step.hyper.weight_decay) | step.convolutions[node.name].view_fields
-    fields["flags"] |= C.FLAG_EXPONENT_PER_ROW | C.FLAG_VIEW | (C.FLAG_VIEW_PER_ROW if per_channel else 0)
+    fields["flags"] |= C.FLAG_EXPONENT_PER_ROW | C.FLAG_VIEW | (C.FLAG_VIEW_PER_ROW if _per_channel(step, node) else 0)
     fields |= step.state(
         master=f"{node.name}.weight",
         momentum=f"{node.name}.weight.momentum",
@@ -64,9 +70,8 @@ def emit_views(step: Step) -> None:
     """Emit the int8 views of all masters, as after a state was loaded."""
     for block in step.blocks.values():
         node = block.node
-        per_channel = block.norm is not None and step.hyper.per_channel_weights
         fields = step.convolutions[node.name].view_fields
-        fields["flags"] |= C.FLAG_VIEW_PER_ROW if per_channel else 0
+        fields["flags"] |= C.FLAG_VIEW_PER_ROW if _per_channel(step, node) else 0
         fields |= step.state(
             master=f"{node.name}.weight",
             weights=f"{node.name}.view",

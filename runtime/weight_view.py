@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from math import gcd
 
 from strop.runtime.contract import C
-from strop.runtime.graph import Conv2d, Flatten, Linear, NetworkGraph, Node, Shape
+from strop.runtime.graph import NetworkGraph
+from strop.runtime.layers import Conv2d, ConvTranspose2d, Flatten, Linear
+from strop.runtime.node import Node, Shape
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """What the commands of a layer say. `input` is the map in memory, `columns` of padding in front included."""
+    """What the commands of a layer say. `input` is the map in memory, `columns` of padding in front included.
+
+    A transposed convolution is the convolution whose input gradient it computes: it reads that one's `output`.
+    """
 
     input: Shape
     output: Shape
@@ -27,6 +32,7 @@ class Convolution:
     columns: int = 0
     pixels: bool = False  # `input` is a pixel map
     flat: bool = False  # a Linear layer on a map
+    transposed: bool = False
 
     @property
     def view_shape(self) -> tuple[int, int, int, int, int]:
@@ -52,6 +58,9 @@ class Convolution:
 def convolution_of(graph: NetworkGraph, node: Node) -> Convolution:
     """Return what the kernel computes for a convolution or Linear layer of `graph`."""
     layer = node.layer
+    if isinstance(layer, ConvTranspose2d):
+        window = (layer.kernel, layer.stride, layer.padding, layer.groups)
+        return Convolution(node.output, node.input, *window, transposed=True)
     if not isinstance(layer, Conv2d):
         flattened = _flattened_below(graph, node)
         source = flattened[-1].input if flattened else node.input

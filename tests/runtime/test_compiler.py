@@ -59,8 +59,8 @@ LENET5_FORWARD = [
 def backward(layer: str, norm: str, *, last: bool = False) -> list[tuple[str, str]]:
     """Return what a trained block does on the way back; the last has nothing below it that would need its gradient."""
     below = [] if last else [("conv_input_gradient", layer)]
-    updates = [("sgd", layer), ("sgd", norm), ("sgd", norm)]
-    return [("l1bn_backward", norm), ("conv_weight_gradient", layer), *below, *updates]
+    gradient = [("l1bn_backward", norm), ("sgd", norm), ("sgd", norm)]
+    return [*gradient, ("conv_weight_gradient", layer), *below, ("sgd", layer)]
 
 
 def test_the_steps_of_lenet5() -> None:

@@ -8,7 +8,8 @@ from dataclasses import astuple
 import pytest
 
 from networks import es_fl
-from strop.host.models import MODELS, build_model, vgg_small
+from strop.host.models import MODELS, build_model
+from strop.host.networks import vgg_small
 from strop.runtime.arena_plan import plan_memory
 from strop.runtime.errors import DeviceUnavailable, InputError, LimitError
 from strop.runtime.estimate import Estimate, LayerCost, boards, estimate, step_seconds

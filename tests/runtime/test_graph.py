@@ -174,7 +174,6 @@ REFUSED: dict[str, tuple[tuple[Any, ...], type[NetworkError], str]] = {
     "no layers": ((), NetworkError, "net: the last layer must be Linear"),
     "no Linear at the end": ((*BLOCK, GlobalAveragePool()), NetworkError, "net: the last layer must be Linear"),
     "L1BN at the end": ((*HEAD, L1BN()), NetworkError, "net: the last layer must be Linear"),
-    "one class": ((GlobalAveragePool(), Linear(1)), LimitError, f"net: 1 classes; allowed: 2 to {C.MAX_CLASSES}"),
     "a class for a layer": ((*BLOCK, GlobalAveragePool, Linear(3)), NetworkError, "layer number 4: <class"),
     "a foreign layer": (("relu", *HEAD), NetworkError, "layer number 1: 'relu' is no layer that strop can train"),
     "a kernel that is no pair": ((Conv2d(4, 3), L1BN(), *HEAD), NetworkError, "layer conv1: kernel is 3; it must be"),  # type: ignore[arg-type]
