@@ -11,7 +11,7 @@
 
 #include "mac_load.hpp"
 #include "mac_store.hpp"
-#if !STROP_HARDWARE
+#ifndef __SYNTHESIS__
 #include "native/native_jobs.hpp"
 #endif
 
