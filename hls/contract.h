@@ -326,8 +326,7 @@ typedef struct strop_command {
   uint32_t statistics;    /* strop_channel_statistics [K] */
   uint32_t grad_gamma;
   uint32_t grad_beta;
-  int32_t
-      exponent; /* of the output of L1BN, ADD, ACTIVATION (NUMERICS: ey) and INPUT; the gain of global average pooling */
+  int32_t exponent; /* of the output of L1BN, ADD, ACTIVATION (NUMERICS: ey), INPUT; gain of global average pooling */
   uint32_t table; /* of an activation */
   /* loss; offsets count from the slot */
   uint32_t labels;
@@ -356,8 +355,7 @@ typedef struct strop_site {
   int32_t used; /* shift of the last training step: what STROP_FLAG_FIXED uses */
   int32_t over; /* last counts, for inspection */
   int32_t half;
-  int32_t
-      reference; /* of an error: the exponent it arrived with in the last training step, which `next` counts from; else 0 */
+  int32_t reference; /* of an error: its exponent in the last training step, which `next` counts from; else 0 */
   int32_t reserved[2];
 } strop_site;
 
