@@ -327,7 +327,7 @@ typedef struct strop_command {
   uint32_t grad_gamma;
   uint32_t grad_beta;
   int32_t exponent; /* of the output of L1BN, ADD, ACTIVATION (NUMERICS: ey), INPUT; gain of global average pooling */
-  uint32_t table; /* of an activation */
+  uint32_t table;   /* of an activation */
   /* loss; offsets count from the slot */
   uint32_t labels;
   /* SGD, WEIGHT_VIEW, ELASTIC_PULL */
