@@ -4,10 +4,14 @@
 
 // after that, whose helpers they use
 #include "activation_vectors.hpp"
+#include "depthwise_vectors.hpp"
 #include "map_vectors.hpp"
 #include "sgd_vectors.hpp"
 
 inline void UseVectorTwins(native::LeafTable &table) {
+  table.DepthwiseWords = DepthwiseWordsVector;
+  table.DepthwiseDitheredWords = DepthwiseDitheredWordsVector;
+  table.DepthwiseGradient = DepthwiseGradientVector;
   table.MaxAbsWords = MaxAbsWordsVector;
   table.RequantizeWords = RequantizeWordsVector;
   table.RequantizeDitheredWords = RequantizeDitheredWordsVector;

@@ -17,7 +17,7 @@ constexpr unsigned long kNeon = HWCAP_ASIMD;
 constexpr unsigned long kNeon = HWCAP_NEON;
 #endif
 
-#include "leaf_arena.hpp"
+#include "mac_twins.hpp"
 
 using namespace leaf;
 using native::LeafTable;
@@ -177,7 +177,7 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
          LossTerms terms = {};
          for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
          t.SigmoidTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
-         t.AddProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLossProducts(terms.left, terms.right, images, false, terms.product);
          t.AddLosses(terms, images, 3, losses);
          std::memcpy(&m.values[0], &terms, sizeof terms);
          std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
@@ -188,8 +188,8 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
          LossTerms terms = {};
          for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
          t.SquaredTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
-         t.AddProducts(terms.left, terms.upper, images, true, terms.product);
-         t.AddProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLossProducts(terms.left, terms.upper, images, true, terms.product);
+         t.AddLossProducts(terms.left, terms.right, images, false, terms.product);
          t.AddLosses(terms, images, 15, losses);
          std::memcpy(&m.values[0], &terms, sizeof terms);
          std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
@@ -218,67 +218,6 @@ bool Check(const Case &c, const Arena &start, const LeafTable &table, const char
   const bool equal =
       expected.bytes == actual.bytes && expected.values == actual.values && expected.counts == actual.counts;
   if (!equal) std::printf("%s of %s differs from the portable text\n", c.name, isa);
-  return equal;
-}
-
-// The loops around the MAC array: what they leave in the rows that a pass reads, of random sizes and offsets.
-bool CheckMac(const LeafTable &table, const char *isa) {
-  struct Result {
-    AccumulatorTile sums;
-    WeightTile weights;
-    ErrorTile errors;
-    int32_t filters[kTileWords * kQuad + 4];
-  };
-  static Tiles tiles;
-  static Result expected;
-  static Result got;
-  const uint32_t rows = kQuad * (1 + Below(kTileRows / kQuad));
-  const uint32_t words = 1 + Below(kTileWords);
-  const bool forward = Below(2) != 0;
-  const uint32_t groups = 1 + Below(forward ? 150 : kTileWords);
-  const uint32_t first_group = Below(kTileGroups - groups + 1);
-  const bool accumulate = Below(2) != 0;
-  for (auto &b : tiles.operands.planes) b = RandomValue(0);
-  for (auto &row : tiles.operands.errors) {
-    for (auto &b : row) b = RandomValue(2);
-  }
-  for (auto &row : tiles.weights) {
-    for (auto &b : row) b = RandomValue(2);
-  }
-  for (auto &strip : tiles.strip) {
-    for (auto &b : strip) b = RandomValue(0);
-  }
-  for (auto &offset : tiles.operands.word_offset) offset = Below(kPlaneWords / 2);
-  for (auto &offset : tiles.operands.group_offset) offset = Below(kPlaneWords / 2);
-  for (auto &row : tiles.accumulator) {
-    for (auto &word : row) {
-      for (auto &sum : word) sum = static_cast<int32_t>(generator()) / 4;
-    }
-  }
-  uint8_t taps[STROP_MAX_KERNEL * STROP_MAX_KERNEL];
-  const uint32_t tap_count = 1 + Below(25);
-  for (auto &tap : taps) tap = static_cast<uint8_t>(Below(60));
-  uint32_t places[kTileWords];
-  for (auto &place : places) place = Below(64);
-  const uint32_t quads = 1 + Below(3);
-  const uint32_t quad_taps = 1 + Below(kTileWords / 3);
-  const int8_t *strips[kQuad] = {tiles.strip[0], tiles.strip[1], tiles.strip[2], tiles.strip[3]};
-  const auto run = [&](const LeafTable &leaves, Result &result) {
-    std::memset(&result, 0x5A, sizeof result);
-    std::memcpy(result.sums, tiles.accumulator, sizeof result.sums);
-    const MacMode mode = forward ? MacMode::kForward : MacMode::kWeightGradient;
-    leaves.MacTile(mode, tiles.weights, first_group, tiles.operands, rows, words, groups, accumulate, true, result.sums,
-                   result.sums);
-    // rows of a block beyond the last may hold anything
-    for (uint32_t row = rows; row < kTileRows; ++row) std::memset(result.sums[row], 0, sizeof result.sums[row]);
-    leaves.TurnFilters(strips, 3 * kQuad, taps, tap_count, result.weights, rows - kQuad, first_group % 200);
-    leaves.TransposeErrors(tiles.operands.planes, 128 * kWordBytes, rows / kQuad, places, words, result.errors);
-    leaves.FoldColumns(tiles.accumulator[0], quads, quad_taps, result.filters);
-  };
-  run(native::PortableLeaves(), expected);
-  run(table, got);
-  const bool equal = std::memcmp(&expected, &got, sizeof got) == 0;
-  if (!equal) std::printf("around the MAC array, %s: rows %u, words %u, groups %u differ\n", isa, rows, words, groups);
   return equal;
 }
 
@@ -318,7 +257,10 @@ int main(int argc, char **) {
     for (const Case &c : Cases(1 + Below(round < 20 ? 20 : 500), false)) {
       for (const Isa &isa : isas) all = Check(c, start, *isa.table, isa.name) && all;
     }
-    for (const Isa &isa : isas) all = CheckMac(*isa.table, isa.name) && all;
+    for (const Isa &isa : isas) {
+      all = CheckMac(*isa.table, isa.name) && all;
+      all = CheckDepthwise(*isa.table, isa.name) && all;
+    }
   }
   if (argc > 1) {
     for (const Case &c : Cases(256, true)) {

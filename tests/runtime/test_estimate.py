@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple
 
+import numpy as np
 import pytest
 
 from networks import es_fl
 from strop.host.models import MODELS, build_model
 from strop.host.networks import vgg_small
 from strop.runtime.arena_plan import plan_memory
+from strop.runtime.contract import COMMAND, C
 from strop.runtime.errors import DeviceUnavailable, InputError, LimitError
-from strop.runtime.estimate import Estimate, LayerCost, boards, estimate, step_seconds
+from strop.runtime.estimate import Estimate, LayerCost, boards, estimate, phase_of, step_seconds
 from strop.runtime.graph import Conv2d, NetworkGraph, Node
 from strop.runtime.hyperparameters import Hyperparameters
 
@@ -132,3 +134,19 @@ def test_what_cannot_be_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceUnavailable):
         estimate(graph, "kv260", 32)
     assert step_seconds(graph, 32, Hyperparameters(), frozenset()) == {}
+
+
+@pytest.mark.parametrize(
+    ("opcode", "flags", "phase"),
+    [
+        (C.OP_CONV_FORWARD, 0, "forward"),
+        (C.OP_CONV_FORWARD, C.FLAG_TRANSPOSED, "input gradient"),
+        (C.OP_CONV_INPUT_GRADIENT, C.FLAG_TRANSPOSED, "forward"),
+        (C.OP_CONV_WEIGHT_GRADIENT, C.FLAG_TRANSPOSED, "weight gradient"),
+    ],
+)
+def test_phases_of_a_transposed_convolution(opcode: int, flags: int, phase: str) -> None:
+    """Protects the table by phase: in a transposed convolution forward pass and input gradient are each other's."""
+    command = np.zeros(1, COMMAND)
+    command["opcode"], command["flags"] = opcode, flags
+    assert phase_of(command[0]) == phase
