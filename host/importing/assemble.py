@@ -52,22 +52,24 @@ from strop.runtime.graph import (
 from strop.runtime.graph import Upsample as UpsampleLayer
 
 
-def assemble(graph: OperationGraph, normalization: Normalization, source: str) -> FloatNetwork:
+def assemble(
+    graph: OperationGraph, normalization: Normalization, source: str, exact_border: bool = True
+) -> FloatNetwork:
     """Return the float network of `graph`, which takes images prepared by `normalization`.
 
-    source: what is imported, for messages. Raises `UnsupportedNodes` with every obstacle, `ModelImportError` where strop
+    source: what is imported, for messages. exact_border: as in `Chain`. Raises `UnsupportedNodes` with every obstacle, `ModelImportError` where strop
     cannot train the whole.
     """
-    return _Assembly(simplified(graph), normalization, source).network()
+    return _Assembly(simplified(graph), normalization, source, exact_border).network()
 
 
 class _Assembly:
-    def __init__(self, graph: OperationGraph, normalization: Normalization, source: str) -> None:
+    def __init__(self, graph: OperationGraph, normalization: Normalization, source: str, exact_border: bool) -> None:
         self.graph, self.source = graph, source
         self.forks = Forks(graph)
         self.shapes = {operation.name: operation.output for operation in graph.operations} | {INPUT: graph.input}
         self.obstacles: list[Obstacle] = []
-        self.main = Chain(graph.input, normalization=normalization)
+        self.main = Chain(graph.input, normalization=normalization, exact_border=exact_border)
 
     def network(self) -> FloatNetwork:
         chain = self.main

@@ -45,10 +45,18 @@ class Piece:
 class Chain:
     """Layers one after the other. `raw`: what comes out is before its normalization. `shape`: of what comes out.
 
-    normalization: of the images, until a layer with weights has taken it in; None inside a network.
+    normalization: of the images, until a layer with weights has taken it in; None inside a network. exact_border: put a
+    layer in front where the first convolution's padding would differ otherwise.
     """
 
-    def __init__(self, shape: Shape, raw: bool = False, normalization: Normalization | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        raw: bool = False,
+        normalization: Normalization | None = None,
+        exact_border: bool = True,
+    ) -> None:
+        self._exact_border = exact_border
         self.shape, self.raw, self.border = shape, raw, 0
         self.pieces: list[Piece] = []
         self.notes: list[str] = []
@@ -78,12 +86,12 @@ class Chain:
         self.settle()
         shift = None
         if self._gain is not None and self._offset is not None:
-            first = first_filter(weight, padding, self._gain, self._offset, groups)
-            if first.border and self.pieces:
-                first = first_filter(weight, (0, 0), self._gain, self._offset, groups)
-                first = replace(first, padding=padding, note="padding of a convolution behind pooled images differs")
-            weight, shift, padding, self.border = first.weight, first.shift, first.padding, first.border
-            self.notes += [first.note] if first.note else []
+            first = first_filter(weight, padding, self._gain, self._offset, groups, may_border=not self.pieces)
+            if first.note and self._exact_border:
+                self._normalize_images()
+            else:
+                weight, shift, padding, self.border = first.weight, first.shift, first.padding, first.border
+                self.notes += [first.note] if first.note else []
             self._gain = self._offset = None
         layer = Conv2d(weight.shape[0], (weight.shape[2], weight.shape[3]), stride, padding, groups)
         self.add(Piece(layer, weight=weight), output, raw=True)
@@ -124,6 +132,18 @@ class Chain:
             self.make_raw()
             self.settle()
         self.add(Piece(layer), self.shape)
+
+    def _normalize_images(self) -> None:
+        """Put a layer in front whose output is the network's own input: its zero is then the zero of padding."""
+        assert self._gain is not None and self._offset is not None
+        channels = self.shape[0]
+        scale, shift, self._gain, self._offset = self._gain, self._offset, None, None
+        self.add(Piece(Conv2d(channels, (1, 1), groups=channels), weight=np.ones((channels, 1, 1, 1))), self.shape, True)
+        self.add(Piece(L1BN(), scale=scale, shift=shift), self.shape)
+        self.notes.append(
+            "a depthwise 1x1 convolution of ones with an L1BN was put in front, which normalizes images as the network's "
+            "own input was: so its first padding is the same (border='nearest' does without)"
+        )
 
     # -- what layers need ---------------------------------------------------------------------------------------------
     def settle(self) -> None:

@@ -17,7 +17,7 @@ from strop.host.importing.operations import OperationGraph
 from strop.host.importing.pixels import Normalization
 from strop.host.importing.report import Agreement, Imported, ImportReport
 from strop.host.model import Model
-from strop.host.quantization import OnStage, quantize
+from strop.host.quantization import OnStage, check_images, float_logits, quantize
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError
 
@@ -37,6 +37,7 @@ def to_model(
     device: str | Device,
     threads: int | None,
     statistics: str,
+    border: str,
     on_stage: OnStage | None,
 ) -> Imported:
     """Return the model of `operations`. Raises `ModelImportError` and what making a model raises."""
@@ -44,7 +45,10 @@ def to_model(
     images = calibration.images if isinstance(calibration, Dataset) else np.asarray(calibration)
     names = classes or (test.classes if test is not None else None)
     names = names or (calibration.classes if isinstance(calibration, Dataset) else None)
-    network = assemble(operations, normalization, source)
+    if border not in ("exact", "nearest"):
+        raise InputError(f'border is {border!r}; allowed: "exact", "nearest"')
+    check_images(images, operations.input, source)
+    network = assemble(operations, normalization.fitted(images), source, border == "exact")
     graph = network.graph
     if names is not None and len(names) != graph.classes:
         raise ModelImportError(

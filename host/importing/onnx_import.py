@@ -34,6 +34,7 @@ def import_onnx(
     output: str | None = None,
     classes: tuple[str, ...] | None = None,
     statistics: str = "auto",
+    border: str = "exact",
     device: str | Device = "auto",
     threads: int | None = None,
     on_stage: OnStage | None = None,
@@ -45,7 +46,8 @@ def import_onnx(
     one number, or one a channel. input_shape: (channels, height, width) where the file takes flat samples or leaves it
     open. output: the value that is the logits; by default the first output that is no label, less a softmax. classes:
     their names; by default those of the data. statistics: "float", "int8" (`strop.host.quantization.quantize`), or
-    "auto", what answers more like the float network. on_stage: called with what is done, how far, and of how much.
+    "auto", what answers more like the float network. border: "exact" puts a layer in front of a first convolution whose
+    padding would not be the network's zero otherwise; "nearest" pads with black or mid-grey. on_stage: called with what is done, how far, and of how much.
 
     Raises `UnsupportedNodes`, with every node that has no counterpart in strop, `ModelImportError` for files that cannot
     be imported, and what `Model` raises. There is no half of an import.
@@ -66,6 +68,7 @@ def import_onnx(
         device=device,
         threads=threads,
         statistics=statistics,
+        border=border,
         on_stage=on_stage,
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strop.host.importing.errors import ModelImportError
 from strop.host.importing.operations import Floats, Pair
@@ -20,6 +21,8 @@ class Normalization:
     mean: Floats
     std: Floats
     scale: float
+    centre: float = CENTRE  # the pixel that strop's value a stands for is unit * a + centre
+    unit: float = UNIT
 
     @staticmethod
     def of(channels: int, mean: object, std: object, scale: float) -> Normalization:
@@ -37,15 +40,30 @@ class Normalization:
             raise ModelImportError(f"std is {std!r} and scale is {scale!r}; both must be greater than 0")
         return Normalization(parts[0], parts[1], float(scale))
 
+    def fitted(self, images: NDArray[np.uint8]) -> Normalization:
+        """Return it with the line from strop's values to pixels that is the best for `images`, by least squares.
+
+        strop reads the pixels 0 and 1 alike; where much is black, the difference would shift every layer behind.
+        """
+        counts = np.bincount(images.ravel(), minlength=256).astype(np.float64)
+        pixels = np.arange(256.0)
+        values = np.maximum(pixels - CENTRE, BLACK * UNIT) / UNIT
+        centre, mean = (float((counts * part).sum() / counts.sum()) for part in (values, pixels))
+        spread = float((counts * (values - centre) ** 2).sum())
+        if spread == 0.0:  # images of one colour
+            return self
+        unit = float((counts * (values - centre) * (pixels - mean)).sum()) / spread
+        return replace(self, centre=mean - unit * centre, unit=unit)
+
     @property
     def gain(self) -> Floats:
         """A of x = A * a + B, for strop's value a of a pixel."""
-        return UNIT * self.scale / self.std
+        return self.unit * self.scale / self.std
 
     @property
     def offset(self) -> Floats:
         """B of x = A * a + B."""
-        return (CENTRE * self.scale - self.mean) / self.std
+        return (self.centre * self.scale - self.mean) / self.std
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +77,9 @@ class FirstFilter:
     note: str
 
 
-def first_filter(weight: Floats, padding: Pair, gain: Floats, offset: Floats, groups: int = 1) -> FirstFilter:
+def first_filter(
+    weight: Floats, padding: Pair, gain: Floats, offset: Floats, groups: int = 1, may_border: bool = True
+) -> FirstFilter:
     """Take x = gain * a + offset into a filter [K, C/groups, R, S].
 
     Zeros around x are a = -offset / gain. strop can pad by a = 0 (mid-grey) or by a border of black: the nearer one is
@@ -73,7 +93,7 @@ def first_filter(weight: Floats, padding: Pair, gain: Floats, offset: Floats, gr
         return FirstFilter(folded, shift, padding, 0, "")
     zero = -offset / gain
     grey, black = float(np.abs(zero).max()), float(np.abs(zero - BLACK).max())
-    border = padding[0] if black < grey and padding[0] == padding[1] else 0
+    border = padding[0] if may_border and black < grey and padding[0] == padding[1] else 0
     distance = black if border else grey
     note = ""
     if distance > 1.5 / UNIT:

@@ -14,6 +14,6 @@ from __future__ import annotations
 from strop.host.quantization.calibration import Calibration, calibrate
 from strop.host.quantization.float_forward import float_logits
 from strop.host.quantization.float_network import FloatNetwork
-from strop.host.quantization.post_training import OnStage, Quantized, quantize
+from strop.host.quantization.post_training import OnStage, Quantized, check_images, quantize
 
-__all__ = ["Calibration", "FloatNetwork", "OnStage", "Quantized", "calibrate", "float_logits", "quantize"]
+__all__ = ["Calibration", "FloatNetwork", "OnStage", "Quantized", "calibrate", "check_images", "float_logits", "quantize"]

@@ -24,7 +24,7 @@ from strop.runtime.compiler import largest_batch
 from strop.runtime.contract import C
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError, MemoryPlanError
-from strop.runtime.graph import ConvTranspose2d, NetworkGraph, Node
+from strop.runtime.graph import ConvTranspose2d, NetworkGraph, Node, Shape
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.session import Minibatch, Session
 from strop.runtime.state import StateLayout
@@ -64,7 +64,7 @@ def quantize(
     """
     if statistics not in ("float", "int8"):
         raise InputError(f'statistics is {statistics!r}; allowed: "float", "int8"')
-    _check(network.graph, images)
+    check_images(images, network.graph.input, network.graph.name)
     on_stage("measure the float network", 0, 2)
     measured = calibrate(network, images)
     on_stage("measure the float network", 2, 2)
@@ -199,10 +199,11 @@ def _minibatches(
         yield Minibatch(images[rows], labels[rows], 0.0)
 
 
-def _check(graph: NetworkGraph, images: NDArray[np.uint8]) -> None:
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != graph.input:
+def check_images(images: NDArray[np.uint8], expected: Shape, name: str) -> None:
+    """Raise `InputError` unless calibration images are uint8 [n, *expected], n >= 2; `name` is that of the network."""
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != expected:
         shape = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise InputError(f"calibration images are {shape}; {graph.name} takes uint8 [n, *{list(graph.input)}]")
+        raise InputError(f"calibration images are {shape}; {name} takes uint8 [n, {', '.join(map(str, expected))}]")
     if len(images) < 2:
         raise InputError(f"{len(images)} calibration images; at least 2 are needed, and some hundreds are better")
 
