@@ -5,6 +5,7 @@
 #include "fixed_point.hpp"
 #include "quad_constants.hpp"
 #include "sgd_constants.hpp"
+#include "sigmoid_tables.hpp"
 #include "softmax_tables.hpp"
 #include "tiles.hpp"
 
@@ -17,3 +18,6 @@
 #include "norm_loops.hpp"
 #include "sgd_loops.hpp"
 #include "softmax_loops.hpp"
+
+// and after that
+#include "output_loss_loops.hpp"

@@ -53,6 +53,8 @@ inline uint32_t UsesOf(const strop_command &c) {
     case STROP_OP_UNFLATTEN:
       return map_in;
     case STROP_OP_SOFTMAX_CROSS_ENTROPY:
+    case STROP_OP_SIGMOID_CROSS_ENTROPY:
+    case STROP_OP_SQUARED_ERROR:
       return kUsesBatch | kUsesOut;
     case STROP_OP_SGD:
       return kUsesRows | ((c.flags & STROP_FLAG_VIEW) ? view : 0);
@@ -77,6 +79,21 @@ inline bool TakesPixels(uint32_t opcode) {
          opcode == STROP_OP_SGD || opcode == STROP_OP_WEIGHT_VIEW;
 }
 
+// Flags that STROP_FLAG_TRANSPOSED may not come with.
+constexpr uint32_t kNotTransposed = STROP_FLAG_PIXELS | STROP_FLAG_LOGITS | STROP_FLAG_BIAS | STROP_FLAG_FLAT;
+
+// The commands that may have STROP_FLAG_TRANSPOSED.
+inline bool MayBeTransposed(const strop_command &c) {
+  const bool convolution = c.opcode == STROP_OP_CONV_FORWARD || c.opcode == STROP_OP_CONV_INPUT_GRADIENT ||
+                           c.opcode == STROP_OP_CONV_WEIGHT_GRADIENT;
+  return convolution && (c.flags & kNotTransposed) == 0;
+}
+
+inline bool IsLoss(uint32_t opcode) {
+  return opcode == STROP_OP_SOFTMAX_CROSS_ENTROPY || opcode == STROP_OP_SIGMOID_CROSS_ENTROPY ||
+         opcode == STROP_OP_SQUARED_ERROR;
+}
+
 #define STROP_WORD_OF(field) (static_cast<uint32_t>(offsetof(strop_command, field)) / 4)
 #define STROP_LIMIT(used, field, low, high) \
   if ((used) && (c.field < (low) || c.field > static_cast<uint32_t>(high))) return STROP_WORD_OF(field)
@@ -93,9 +110,10 @@ inline uint32_t WordBeyondLimit(const strop_command &c) {
   const uint32_t uses = UsesOf(c);
   const bool pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
   const bool input = c.opcode == STROP_OP_INPUT;
-  const uint32_t most_out = c.opcode == STROP_OP_SOFTMAX_CROSS_ENTROPY ? STROP_MAX_CLASSES : STROP_MAX_CHANNELS;
+  const uint32_t most_out = IsLoss(c.opcode) ? STROP_MAX_CLASSES : STROP_MAX_CHANNELS;
   const uint32_t most_in = pixels ? STROP_MAX_PIXEL_CHANNELS : STROP_MAX_CHANNELS;
-  STROP_REFUSE((c.flags & STROP_FLAG_TRANSPOSED) || (pixels && !TakesPixels(c.opcode)), flags);
+  STROP_REFUSE((c.flags & STROP_FLAG_TRANSPOSED) && !MayBeTransposed(c), flags);
+  STROP_REFUSE(pixels && !TakesPixels(c.opcode), flags);
   STROP_REFUSE((c.flags & STROP_FLAG_FIXED) && (c.flags & (STROP_FLAG_RUNNING | STROP_FLAG_SOFT)), flags);
   STROP_REFUSE((uses & kUsesActivation) && c.activation > STROP_ACTIVATION_RELU, activation);
   STROP_LIMIT(uses & kUsesBatch, batch, 1, STROP_MAX_BATCH);

@@ -7,6 +7,7 @@
 #include "l1bn.hpp"
 #include "layout.hpp"
 #include "limits.hpp"
+#include "output_loss.hpp"
 #include "pooling.hpp"
 #include "residual.hpp"
 #include "sgd.hpp"
@@ -120,9 +121,8 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
     case STROP_OP_INPUT:
       return Input(machine, maps, dram, words, c);
     case STROP_OP_CONV_FORWARD:
-      return ConvForward(machine, maps, filters, dram, words, c);
     case STROP_OP_CONV_INPUT_GRADIENT:
-      return ConvInputGradient(machine, maps, filters, dram, words, c);
+      return Convolution(machine, maps, filters, dram, words, c);
     case STROP_OP_CONV_WEIGHT_GRADIENT:
       return ConvWeightGradient(machine, maps, filters, dram, words, c);
     case STROP_OP_L1BN_FORWARD:
@@ -155,6 +155,9 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
       return AddGradient(machine, maps, filters, dram, words, c);
     case STROP_OP_ELASTIC_PULL:
       return ElasticPull(machine, dram, words, c);
+    case STROP_OP_SIGMOID_CROSS_ENTROPY:
+    case STROP_OP_SQUARED_ERROR:
+      return OutputLoss(machine, dram, words, c, slot);
     default:
       return STROP_STATUS_UNKNOWN_OPCODE;
   }

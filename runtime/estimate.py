@@ -235,13 +235,20 @@ def _cost(index: int, command: np.void, layer: str) -> LayerCost:
         raise DeviceError(f"the model refuses the command {OPCODE_NAMES.get(opcode, opcode)} of layer {layer}")
     return LayerCost(
         layer,
-        PHASES.get(opcode, OTHER),
+        _phase(command),
         macs=cost.macs,
         array_cycles=cost.array_cycles,
         dram_bytes=cost.load.bytes + cost.compute.bytes + cost.store.bytes + cost.words.bytes,
         cycles=cost.cycles,
         bound=_bound(cost),
     )
+
+
+def _phase(command: np.void) -> str:
+    """Return the phase of a command. Of a transposed convolution, forward pass and input gradient are each other's."""
+    phase = PHASES.get(int(command["opcode"]), OTHER)
+    swapped = {"forward": "input gradient", "input gradient": "forward"}
+    return swapped.get(phase, phase) if int(command["flags"]) & C.FLAG_TRANSPOSED else phase
 
 
 def _bound(cost: Any) -> str:

@@ -46,6 +46,9 @@ inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board
       return WeightViewModel(cost, shape, board, c);
     case STROP_OP_ELASTIC_PULL:
       return ElasticPullModel(cost, shape, board, c);
+    case STROP_OP_SIGMOID_CROSS_ENTROPY:
+    case STROP_OP_SQUARED_ERROR:
+      return OutputLossModel(cost, shape, board, c);
     default:
       return;
   }

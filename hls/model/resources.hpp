@@ -79,7 +79,7 @@ constexpr uint32_t kDsp8 = 1;        // int8 by int8
 constexpr uint32_t kDsp8By18 = 1;    // int8 by a multiplier of L1BN
 constexpr uint32_t kDsp16 = 1;       // the dither, of whose product 16 bits are used
 constexpr uint32_t kDsp32 = 3;       // the low 32 bits of int32 by int32
-constexpr uint32_t kDsp18 = 1;       // a soft target by a distance
+constexpr uint32_t kDsp18 = 1;       // 25 bits by 18: AddProducts, of all losses
 constexpr uint32_t kDspWide = 2;     // int32 by 18 bits
 constexpr uint32_t kAddressing = 8;  // loops that multiply to find an address, each with a multiplier of its own
 
@@ -89,8 +89,8 @@ inline uint32_t DspsOf(const TileShape &shape) {
   const uint32_t norm = lanes * (3 * kDsp8By18 + kDsp8);  // NormalizeWords, NormGradientMaxAbs and ..Words, MaskedSums
   const uint32_t dither = 4 * kDsp16;                     // of maps, normalization, pooling, residual sums
   const uint32_t sgd = 4 * kDspWide;
-  const uint32_t soft = kDsp18 + kDsp16;  // SoftmaxErrorSoft, with a dither of its own
-  return array + norm + dither + sgd + soft + kAddressing * kDsp32;
+  const uint32_t loss = kDsp18 + kDsp16;  // AddProducts; LogitErrors, with a dither of its own
+  return array + norm + dither + sgd + loss + kAddressing * kDsp32;
 }
 
 // ---- LUTs --------------------------------------------------------------------------------------------------------------
@@ -103,12 +103,14 @@ constexpr uint32_t kLutsOfDivider = 500;  // one bit a cycle
 constexpr uint32_t kDividers = 21;        // 14 in JobAt and TileAt, 6 of 64 bits, 1 for soft targets
 constexpr uint32_t kLutsOfSgd = 1800;     // shifters and additions of 64 bits
 constexpr uint32_t kLutsOfPull = 250;     // a shifter and four additions of 33 bits
-constexpr uint32_t kLutsOfPort = 1000;    // of an m_axi adapter, of which there are 4; s_axilite is half of one
+constexpr uint32_t kLutsOfLosses =
+    700;  // without softmax: two shifters, two tables, seven additions, of which three have 64 bits
+constexpr uint32_t kLutsOfPort = 1000;      // of an m_axi adapter, of which there are 4; s_axilite is half of one
 constexpr uint32_t kLutsOfControl = 10000;  // states, counters, addresses of some 100 loops
 
 inline uint32_t LutsOf(const TileShape &shape) {
   return shape.mac_rows * kImages * kLutsOfSum + kWordBytes / shape.word_cycles * kLutsOfLane +
-         kDividers * kLutsOfDivider + kLutsOfSgd + kLutsOfPull + 9 * kLutsOfPort / 2 + kLutsOfControl;
+         kDividers * kLutsOfDivider + kLutsOfSgd + kLutsOfPull + kLutsOfLosses + 9 * kLutsOfPort / 2 + kLutsOfControl;
 }
 
 inline strop_resources ResourcesOf(Board index) {

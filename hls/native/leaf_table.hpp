@@ -21,8 +21,9 @@
   use(space, SumPositions) use(space, SpreadDithered)                                              \
   use(space, AddWords) use(space, MaskWords) use(space, AddDithered)                               \
   use(space, ConvertPixels) use(space, InterleavePixels) use(space, InterleaveChannels)            \
-  use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxError)                       \
-  use(space, SoftmaxErrorSoft)                                                                     \
+  use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxDifference)                  \
+  use(space, SoftmaxDifferenceSoft) use(space, AddProducts) use(space, LogitErrors)                \
+  use(space, SigmoidTerms) use(space, SquaredTerms) use(space, AddLosses)                          \
   use(space, SgdRow) use(space, PullRow) use(space, MaxAbs) use(space, PackQuads) use(space, PackPixelRows)
 // clang-format on
 

@@ -31,6 +31,7 @@ _EXPONENT = {"exponent": (0, C.MAX_EXPONENT)}
 _L1BN = {**_ACTIVATION, **_BATCH, **_OUT, **_EXPONENT}
 _MAX_POOL = {**_BATCH, **_IN, **_OUT_SIZE, **_WINDOW}
 _MAP = {**_BATCH, **_IN}
+_LOSS = {**_BATCH, "channels_out": (1, C.MAX_CLASSES)}
 _ROWS = {"rows": (1, 2**31 - 1), "columns": (1, 2**31 - 1)}
 _VIEW = {name: _CONVOLUTION[name] for name in ("channels_in", "channels_out", "kernel_h", "kernel_w", "groups")}
 
@@ -47,15 +48,18 @@ _ALLOWED: dict[int, dict[str, tuple[int, int]]] = {
     C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: _MAP,
     C.OP_FLATTEN: _MAP,
     C.OP_UNFLATTEN: _MAP,
-    C.OP_SOFTMAX_CROSS_ENTROPY: {**_BATCH, "channels_out": (1, C.MAX_CLASSES)},
+    C.OP_SOFTMAX_CROSS_ENTROPY: _LOSS,
     C.OP_SGD: _ROWS,
     C.OP_WEIGHT_VIEW: {**_VIEW, **_ROWS},
     C.OP_ADD_FORWARD: _L1BN,
     C.OP_ADD_BACKWARD: {**_ACTIVATION, **_BATCH, **_OUT},
     C.OP_ADD_GRADIENT: {**_BATCH, **_OUT},
     C.OP_ELASTIC_PULL: {**_ROWS, "rows": (1, 1)},
+    C.OP_SIGMOID_CROSS_ENTROPY: _LOSS,
+    C.OP_SQUARED_ERROR: _LOSS,
 }
 _CONVOLUTIONS = (C.OP_CONV_FORWARD, C.OP_CONV_INPUT_GRADIENT, C.OP_CONV_WEIGHT_GRADIENT)
+_NOT_TRANSPOSED = C.FLAG_PIXELS | C.FLAG_LOGITS | C.FLAG_BIAS | C.FLAG_FLAT
 _NORMS = (C.OP_L1BN_FORWARD, C.OP_L1BN_BACKWARD)
 _TAKE_PIXELS = (C.OP_INPUT, C.OP_CONV_FORWARD, C.OP_CONV_WEIGHT_GRADIENT, C.OP_SGD, C.OP_WEIGHT_VIEW)
 _WITH_PIXELS = {"channels_in": (1, C.MAX_PIXEL_CHANNELS), "groups": (1, 1)}
@@ -69,7 +73,9 @@ def word_beyond_limit(command: Any) -> int | None:
     """
     opcode, flags = int(command["opcode"]), int(command["flags"])
     pixels = bool(flags & C.FLAG_PIXELS)
-    if flags & C.FLAG_TRANSPOSED or (pixels and opcode not in _TAKE_PIXELS):
+    if flags & C.FLAG_TRANSPOSED and (opcode not in _CONVOLUTIONS or flags & _NOT_TRANSPOSED):
+        return _index("flags")
+    if pixels and opcode not in _TAKE_PIXELS:
         return _index("flags")
     if flags & C.FLAG_FIXED and flags & (C.FLAG_RUNNING | C.FLAG_SOFT):
         return _index("flags")

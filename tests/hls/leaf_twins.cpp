@@ -223,13 +223,39 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
        [=](const LeafTable &t, Arena &m) {
          t.InterleaveChannels(reinterpret_cast<const int8_t(*)[kRow]>(&m.bytes[0]), &m.bytes[at], width);
        }},
-      {"SoftmaxErrorSoft", 16,
+      {"SoftmaxDifferenceSoft", 16,
        [=](const LeafTable &t, Arena &m) {
          SoftmaxGroup g = {};
          for (uint32_t k = 0; k < 2; ++k) t.SoftmaxLargest(&m.values[k * kImages], images, k, a, g);
          for (uint32_t k = 0; k < 2; ++k) t.SoftmaxSum(&m.values[k * kImages], images, a, g);
-         t.SoftmaxErrorSoft(&m.values[kImages], &m.values[2 * kImages], images, 1, a, g, first, &m.bytes[0]);
-         std::memcpy(&m.values[0], g.distance, sizeof g.distance);
+         LossTerms terms = {};
+         t.SoftmaxDifferenceSoft(&m.values[kImages], &m.values[2 * kImages], images, a, g, terms);
+         std::memcpy(&m.values[0], &terms, sizeof terms);
+       }},
+      {"LogitErrors", 16,
+       [=](const LeafTable &t, Arena &m) { t.LogitErrors(&m.values[0], images, row, first, &m.bytes[0]); }},
+      {"SigmoidTerms", 16,
+       [=](const LeafTable &t, Arena &m) {
+         OutputLosses losses = {};
+         LossTerms terms = {};
+         for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
+         t.SigmoidTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
+         t.AddProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLosses(terms, images, 3, losses);
+         std::memcpy(&m.values[0], &terms, sizeof terms);
+         std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
+       }},
+      {"SquaredTerms", 16,
+       [=](const LeafTable &t, Arena &m) {
+         OutputLosses losses = {};
+         LossTerms terms = {};
+         for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
+         t.SquaredTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
+         t.AddProducts(terms.left, terms.upper, images, true, terms.product);
+         t.AddProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLosses(terms, images, 15, losses);
+         std::memcpy(&m.values[0], &terms, sizeof terms);
+         std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
        }},
       {"SgdRow", count * 1.0,
        [=](const LeafTable &t, Arena &m) {

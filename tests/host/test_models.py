@@ -32,7 +32,7 @@ def test_resnet8_is_resnet8(channels: int) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_has_a_first_state(name: str) -> None:
     """Protects `strop train NETWORK`: the first state fits, its weights fill the range of their fan-in."""
-    graph = build_model(name, (1, 28, 28), 10)
+    graph = build_model(name, (3, 224, 224) if name == "alexnet" else (1, 28, 28), 10)
     state = initial_state(graph, seed=5)
     StateLayout(graph).check(state)
     for node in graph.weighted:

@@ -45,6 +45,8 @@ USED = {
     C.OP_ADD_BACKWARD: ("activation", "batch", "channels_out", *OUTPUT),
     C.OP_ADD_GRADIENT: ("batch", "channels_out", *OUTPUT),
     C.OP_ELASTIC_PULL: ("rows", "columns"),
+    C.OP_SIGMOID_CROSS_ENTROPY: ("batch", "channels_out"),
+    C.OP_SQUARED_ERROR: ("batch", "channels_out"),
 }
 MAY_BE_ZERO = ("activation", "pad_top", "pad_left")
 TOO_LARGE = 0x80000001
@@ -110,6 +112,13 @@ CONTRADICTIONS = [
     (C.OP_CONV_FORWARD, {"flags": C.FLAG_LOGITS, "height_out": 1}, "width_out"),
     (C.OP_L1BN_FORWARD, {"flags": C.FLAG_FIXED | C.FLAG_RUNNING}, "flags"),
     (C.OP_L1BN_BACKWARD, {"flags": C.FLAG_FIXED | C.FLAG_RUNNING}, "flags"),
+    *((C.OP_CONV_FORWARD, {"flags": C.FLAG_TRANSPOSED | flag}, "flags") for flag in (C.FLAG_LOGITS, C.FLAG_FLAT)),
+    (C.OP_CONV_FORWARD, {**ONE, "flags": C.FLAG_TRANSPOSED | C.FLAG_PIXELS}, "flags"),
+    (C.OP_CONV_INPUT_GRADIENT, {"flags": C.FLAG_TRANSPOSED | C.FLAG_FLAT}, "flags"),
+    (C.OP_CONV_WEIGHT_GRADIENT, {"flags": C.FLAG_TRANSPOSED | C.FLAG_BIAS}, "flags"),
+    (C.OP_L1BN_FORWARD, {"flags": C.FLAG_TRANSPOSED}, "flags"),
+    (C.OP_SIGMOID_CROSS_ENTROPY, {"channels_out": C.MAX_CLASSES + 1}, "channels_out"),
+    (C.OP_SQUARED_ERROR, {"channels_out": C.MAX_CLASSES + 1}, "channels_out"),
     (C.OP_ELASTIC_PULL, {"rows": 2, "columns": 2}, "rows"),
     (C.OP_SOFTMAX_CROSS_ENTROPY, {"flags": C.FLAG_FIXED | C.FLAG_SOFT}, "flags"),
     (C.OP_L1BN_FORWARD, {"batch": 4096, "height_out": 1024, "width_out": 1024}, "batch"),  # m wraps to 0 in 32 bits
