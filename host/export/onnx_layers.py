@@ -94,13 +94,12 @@ class Writer:
         transposed = isinstance(layer, ConvTranspose2d)
         view, ew = self.weights(node, self._per_channel and not transposed)
         shift = int(self.state[f"{node.name}.pre_norm_site"].view(SITE)[0]["used"])
-        # ties go up: what is rounded has steps of 2^-shift
+        # what is rounded has steps of 2^-shift; not as a bias, which ONNX Runtime would quantize
         nudge = 2.0 ** -(shift + 2) if shift else 0.0
-        bias = parts.constant(f"{node.name}.ties", np.full(node.output[0], nudge))
         if isinstance(layer, Linear):
             filters = parts.dequantized(view.reshape(len(view), -1), shift - x.grid, node.name)
             x = self.flat(x, node.name)
-            y = parts.op("Gemm", [x.name, filters, bias], node.name, transB=1)
+            y = parts.op("Gemm", [x.name, filters], node.name, transB=1)
         else:
             assert isinstance(layer, (Conv2d, ConvTranspose2d))
             filters = parts.dequantized(view, shift - x.grid, node.name)
@@ -108,9 +107,9 @@ class Writer:
             if isinstance(layer, ConvTranspose2d):
                 window["output_padding"] = list(layer.output_padding)
             kind = "ConvTranspose" if transposed else "Conv"
-            y = parts.op(kind, [x.name, filters, bias], node.name, **window)
+            y = parts.op(kind, [x.name, filters], node.name, **window)
         rows = np.broadcast_to(ew[:1], node.output[:1]) if transposed else ew
-        return Value(parts.rounded(y, 0, node.name), 0, x.rank, x.grid + rows - shift)
+        return Value(parts.rounded(y, 0, node.name, nudge=nudge), 0, x.rank, x.grid + rows - shift)
 
     def flat(self, x: Value, name: str) -> Value:
         """Return the value with rank 2."""
