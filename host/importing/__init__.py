@@ -16,6 +16,7 @@ from __future__ import annotations
 from strop.host.importing.errors import ModelImportError, Obstacle, UnsupportedNodes
 from strop.host.importing.onnx_import import import_onnx
 from strop.host.importing.report import Agreement, Imported, ImportReport
+from strop.host.importing.torch_import import import_torch
 
 __all__ = [
     "Agreement",
@@ -25,4 +26,5 @@ __all__ = [
     "Obstacle",
     "UnsupportedNodes",
     "import_onnx",
+    "import_torch",
 ]

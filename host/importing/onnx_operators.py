@@ -110,7 +110,7 @@ def normalized(
     return builder.affine(x, scale, beta - mean * scale)
 
 
-def _channelwise(x: Traced, values: Floats) -> Floats:
+def channelwise(x: Traced, values: Floats) -> Floats:
     """Return a constant as one number, or one a channel: what broadcasting makes of it on `x`."""
     if values.size == 1:
         return values.reshape(1)
@@ -131,7 +131,7 @@ def add(call: Call) -> Traced:
     if isinstance(a, Traced) and isinstance(b, Traced):
         return call.builder.sum(a, b)
     x, values = (call.value(0), call.needed(1)) if isinstance(a, Traced) else (call.value(1), call.needed(0))
-    return call.builder.affine(x, np.ones(1), _channelwise(x, values))
+    return call.builder.affine(x, np.ones(1), channelwise(x, values))
 
 
 def sum_(call: Call) -> Traced:
@@ -144,9 +144,9 @@ def sum_(call: Call) -> Traced:
 def sub(call: Call) -> Traced:
     """Sub with a constant."""
     if isinstance(call.inputs[0], Traced):
-        return call.builder.affine(call.x, np.ones(1), -_channelwise(call.x, call.needed(1)))
+        return call.builder.affine(call.x, np.ones(1), -channelwise(call.x, call.needed(1)))
     x = call.value(1)
-    return call.builder.affine(x, -np.ones(1), _channelwise(x, call.needed(0)))
+    return call.builder.affine(x, -np.ones(1), channelwise(x, call.needed(0)))
 
 
 def mul(call: Call) -> Traced:
@@ -155,12 +155,12 @@ def mul(call: Call) -> Traced:
     if isinstance(a, Traced) and isinstance(b, Traced):
         return call.builder.gated(a, b)
     x, values = (call.value(0), call.needed(1)) if isinstance(a, Traced) else (call.value(1), call.needed(0))
-    return call.builder.affine(x, _channelwise(x, values), np.zeros(1))
+    return call.builder.affine(x, channelwise(x, values), np.zeros(1))
 
 
 def div(call: Call) -> Traced:
     """Div by a constant."""
-    values = _channelwise(call.x, call.needed(1))
+    values = channelwise(call.x, call.needed(1))
     if not values.all():
         raise Unsupported("it divides by 0", "the file is damaged; export it again")
     return call.builder.affine(call.x, 1.0 / values, np.zeros(1))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from strop.host.importing.builder import Traced
+from strop.host.importing.builder import Builder, Traced
 from strop.host.importing.errors import Unsupported
 from strop.host.importing.onnx_call import Call, nchw
 from strop.runtime.contract import C
@@ -43,12 +43,11 @@ def flatten(call: Call) -> Traced:
 def reshape(call: Call) -> Traced:
     """Reshape that flattens, or that changes nothing."""
     sizes = call.needed(1)
-    return reshaped(call, [int(size) for size in sizes.reshape(-1)])
+    return reshaped(call.builder, call.x, [int(size) for size in sizes.reshape(-1)])
 
 
-def reshaped(call: Call, target: list[int]) -> Traced:
+def reshaped(builder: Builder, x: Traced, target: list[int]) -> Traced:
     """Return a value in a shape whose first size is that of samples."""
-    x = call.x
     total, before = int(np.prod(x.shape)), x.foreign_shape
     sizes = [before[i] if size == 0 and i < len(before) else size for i, size in enumerate(target)]
     if sizes.count(-1) > 1 or not sizes:
@@ -63,7 +62,7 @@ def reshaped(call: Call, target: list[int]) -> Traced:
     if tuple(sizes) == before:
         return x
     if len(sizes) == 2 and sizes == [1, total]:
-        return call.builder.flat(x)
+        return builder.flat(x)
     if len(sizes) == 4 and x.rank == 2 and x.shape[1:] == (1, 1) and x.flattened is None:
         if sizes[1:] in ([x.shape[0], 1, 1], [1, 1, x.shape[0]]):
             return replace(x, rank=4, channels_last=sizes[1] != x.shape[0])
