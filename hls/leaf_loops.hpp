@@ -14,6 +14,7 @@
 #include "requantize_loops.hpp"
 
 // after that, whose rounding they use
+#include "activation_loops.hpp"
 #include "map_loops.hpp"
 #include "norm_loops.hpp"
 #include "sgd_loops.hpp"

@@ -23,9 +23,11 @@ from strop.runtime.state import StateLayout
 PHASES = {
     **dict.fromkeys((C.OP_CONV_FORWARD, C.OP_FLATTEN, C.OP_ADD_FORWARD), "forward"),
     **dict.fromkeys((C.OP_MAX_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_FORWARD), "forward"),
+    **dict.fromkeys((C.OP_ACTIVATION_FORWARD, C.OP_AVERAGE_POOL_FORWARD, C.OP_UPSAMPLE_FORWARD), "forward"),
     **dict.fromkeys((C.OP_CONV_INPUT_GRADIENT, C.OP_UNFLATTEN), "input gradient"),
     **dict.fromkeys((C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT), "input gradient"),
     **dict.fromkeys((C.OP_MAX_POOL_BACKWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD), "input gradient"),
+    **dict.fromkeys((C.OP_ACTIVATION_BACKWARD, C.OP_AVERAGE_POOL_BACKWARD, C.OP_UPSAMPLE_BACKWARD), "input gradient"),
     C.OP_CONV_WEIGHT_GRADIENT: "weight gradient",
     C.OP_L1BN_FORWARD: "normalization",
     C.OP_L1BN_BACKWARD: "normalization gradient",

@@ -20,6 +20,8 @@
   use(space, AddIfFirst)                                                                           \
   use(space, SumPositions) use(space, SpreadDithered)                                              \
   use(space, AddWords) use(space, MaskWords) use(space, AddDithered)                               \
+  use(space, ActivateWords) use(space, ActivationGradientWords)                                    \
+  use(space, QuarterSums) use(space, RepeatWords)                                                  \
   use(space, ConvertPixels) use(space, InterleavePixels) use(space, InterleaveChannels)            \
   use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxDifference)                  \
   use(space, SoftmaxDifferenceSoft) use(space, AddProducts) use(space, LogitErrors)                \

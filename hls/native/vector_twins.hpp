@@ -3,6 +3,7 @@
 #include "streaming_vectors.hpp"
 
 // after that, whose helpers they use
+#include "activation_vectors.hpp"
 #include "map_vectors.hpp"
 #include "sgd_vectors.hpp"
 
@@ -22,9 +23,13 @@ inline void UseVectorTwins(native::LeafTable &table) {
   table.AddIfFirst = AddIfFirstVector;
   table.SumPositions = SumPositionsVector;
   table.SpreadDithered = SpreadDitheredVector;
+  table.QuarterSums = QuarterSumsVector;
+  table.RepeatWords = RepeatWordsVector;
   table.AddWords = AddWordsVector;
   table.MaskWords = MaskWordsVector;
   table.AddDithered = AddDitheredVector;
+  table.ActivateWords = ActivateWordsVector;
+  table.ActivationGradientWords = ActivationGradientWordsVector;
   table.ConvertPixels = ConvertPixelsVector;
   table.InterleavePixels = InterleavePixelsVector;
   table.InterleaveChannels = InterleaveChannelsVector;

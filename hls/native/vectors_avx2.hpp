@@ -19,6 +19,10 @@ inline I32 Larger32(I32 a, I32 b) { return (I32)_mm256_max_epi32(M(a), M(b)); }
 inline I32 Smaller32(I32 a, I32 b) { return (I32)_mm256_min_epi32(M(a), M(b)); }
 inline I32 Absolute32(I32 a) { return (I32)_mm256_abs_epi32(M(a)); }
 inline I8 AddSaturated8(I8 a, I8 b) { return (I8)_mm256_adds_epi8(M(a), M(b)); }
+inline I8 AddSaturatedUnsigned8(I8 a, I8 b) { return (I8)_mm256_adds_epu8(M(a), M(b)); }
+
+// In every 16 bytes: table[index], 0 where the index has its upper bit set; bits 4 to 6 do not count.
+inline I8 LookUp16(I8 table, I8 index) { return (I8)_mm256_shuffle_epi8(M(table), M(index)); }
 
 // count + 1 in the lanes where a > b.
 inline I32 CountLarger(I32 count, I32 a, I32 b) { return count - (I32)(a > b); }

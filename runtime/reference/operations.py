@@ -1,8 +1,8 @@
 """One function an opcode: fields of the command to arrays, the arithmetic, and back. No arithmetic here.
 
 Each takes the arena, the command with its fields as Python integers, and the offset of the step's slot. Whatever can
-stop a command is checked before it writes. Those of convolutions, losses and parameters are in files of their own,
-what all have in common in command_access.
+stop a command is checked before it writes. Those of convolutions, of maps alone, losses and parameters are in files of
+their own, what all have in common in command_access.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from strop.runtime.contract import C
-from strop.runtime.reference import l1bn, pooling, residual
+from strop.runtime.reference import l1bn, map_operations
 from strop.runtime.reference.arena import Arena, wide
-from strop.runtime.reference.arithmetic import Integers
 from strop.runtime.reference.command_access import (
-    draw,
-    geometry,
     read_source,
     requantize_error,
     shape_in,
@@ -123,69 +120,6 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
     write_target_exponent(arena, c, slot, exponent - shift)
 
 
-# ---- pooling ---------------------------------------------------------------------------------------------------------
-
-
-def max_pool_forward(arena: Arena, c: Command, slot: int) -> None:
-    """MAX_POOL_FORWARD."""
-    write_target(arena, c, slot, pooling.max_forward(read_source(arena, c, slot, shape_in(c)), geometry(c)))
-    write_target_exponent(arena, c, slot, [source_exponent(arena, c, slot)])
-
-
-def max_pool_backward(arena: Arena, c: Command, slot: int) -> None:
-    """MAX_POOL_BACKWARD."""
-    e8 = wide(read_source(arena, c, slot, (c.channels_in, c.batch, c.height_out, c.width_out)))
-    y8 = arena.read_map(c.source_2, c.source_2_plane, shape_in(c))
-    write_target(arena, c, slot, pooling.max_backward(e8, y8, geometry(c)))
-    write_target_exponent(arena, c, slot, [source_exponent(arena, c, slot)])
-
-
-def global_average_pool_forward(arena: Arena, c: Command, slot: int) -> None:
-    """GLOBAL_AVERAGE_POOL_FORWARD."""
-    write_target(arena, c, slot, pooling.average_forward(wide(read_source(arena, c, slot, shape_in(c)))))
-    write_target_exponent(arena, c, slot, [source_exponent(arena, c, slot)])
-
-
-def global_average_pool_backward(arena: Arena, c: Command, slot: int) -> None:
-    """GLOBAL_AVERAGE_POOL_BACKWARD, dithered."""
-    e8 = wide(read_source(arena, c, slot, (c.channels_in, c.batch, 1, 1)))
-    spread, gained = pooling.average_backward(e8, draw(arena, c, shape_in(c)))
-    write_target(arena, c, slot, spread)
-    write_target_exponent(arena, c, slot, [source_exponent(arena, c, slot) + gained])
-
-
-# ---- residual sums ---------------------------------------------------------------------------------------------------
-
-
-def _source_2(arena: Arena, c: Command) -> Integers:
-    return wide(arena.read_map(c.source_2, c.source_2_plane, shape_out(c)))
-
-
-def add_forward(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_FORWARD: the sum of two maps, activated."""
-    a8, ea = wide(read_source(arena, c, slot, shape_out(c))), source_exponent(arena, c, slot)
-    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
-    y8 = residual.add_forward(a8, ea, b8, eb, c.exponent, l1bn.lowest(c.activation))
-    write_target(arena, c, slot, y8)
-    write_target_exponent(arena, c, slot, [c.exponent])
-
-
-def add_backward(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_BACKWARD: the gradient that both summands have."""
-    e8 = wide(read_source(arena, c, slot, shape_out(c)))
-    write_target(arena, c, slot, residual.add_backward(e8, _source_2(arena, c), l1bn.lowest(c.activation)))
-    write_target_exponent(arena, c, slot, [source_exponent(arena, c, slot)])
-
-
-def add_gradient(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_GRADIENT: the sum of two gradients of one map, dithered."""
-    a8, ea = wide(read_source(arena, c, slot, shape_out(c))), source_exponent(arena, c, slot)
-    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
-    e8, exponent = residual.add_gradient(a8, ea, b8, eb, draw(arena, c, shape_out(c)))
-    write_target(arena, c, slot, e8)
-    write_target_exponent(arena, c, slot, [exponent])
-
-
 OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
     C.OP_INPUT: input_conversion,
     C.OP_CONV_FORWARD: conv_forward,
@@ -193,19 +127,13 @@ OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
     C.OP_CONV_WEIGHT_GRADIENT: conv_weight_gradient,
     C.OP_L1BN_FORWARD: l1bn_forward,
     C.OP_L1BN_BACKWARD: l1bn_backward,
-    C.OP_MAX_POOL_FORWARD: max_pool_forward,
-    C.OP_MAX_POOL_BACKWARD: max_pool_backward,
-    C.OP_GLOBAL_AVERAGE_POOL_FORWARD: global_average_pool_forward,
-    C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: global_average_pool_backward,
     C.OP_FLATTEN: flatten,
     C.OP_UNFLATTEN: unflatten,
-    C.OP_ADD_FORWARD: add_forward,
-    C.OP_ADD_BACKWARD: add_backward,
-    C.OP_ADD_GRADIENT: add_gradient,
     C.OP_SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
     C.OP_SGD: sgd_update,
     C.OP_WEIGHT_VIEW: weight_view,
     C.OP_ELASTIC_PULL: elastic_pull,
     C.OP_SIGMOID_CROSS_ENTROPY: sigmoid_cross_entropy,
     C.OP_SQUARED_ERROR: squared_error,
+    **map_operations.OPERATIONS,
 }

@@ -55,6 +55,11 @@ def current(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [run for run in runs if run["arithmetic"] == "float32" or run.get("numerics", 1) == C.NUMERICS_VERSION]
 
 
+def schedule_of(run: dict[str, Any]) -> tuple[int, str, int]:
+    """Return epochs, schedule and number of training images: runs of one table have them in common."""
+    return run["epochs"], run["schedule"], run.get("images", 60_000)
+
+
 def commit() -> str:
     """Return the commit that last changed what is measured."""
     folder = RESULTS.parent
@@ -109,13 +114,15 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--schedule", choices=tuple(SCHEDULES), default="strop")
+    parser.add_argument("--images", type=int, default=60_000, help="of the training images, so many from the first on")
     parser.add_argument("--threads", type=int, default=1, help="threads of either side")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"accuracy-{options.network}.jsonl"
     train, test = load_dataset("fashion-mnist", "train"), load_dataset("fashion-mnist", "test")
-    data = (train.images, train.labels, test.images, test.labels)
+    data = (train.images[: options.images], train.labels[: options.images], test.images, test.labels)
+    wanted_schedule = (options.epochs, options.schedule, options.images)
     measured = commit()  # what is loaded now, whatever is committed while this runs
     same = {"epochs": options.epochs, "schedule": options.schedule}
     graph = build_model(options.network, train.image_shape, len(train.classes))
@@ -123,7 +130,7 @@ def main() -> None:
     for seed in options.seeds:
         for row in (row for row in ROWS if row in wanted):
             done = [r for r in current(load_results(path)) if row_of(r) == row and r["seed"] == seed]
-            if any(r["epochs"] == options.epochs and r["schedule"] == options.schedule for r in done):
+            if any(schedule_of(r) == wanted_schedule for r in done):
                 continue
             settings: dict[str, Any] = {**ROWS[row], **same, "seed": seed}
             if "norm" in settings:
@@ -131,9 +138,8 @@ def main() -> None:
             else:
                 run = train_int8(graph, *data, **settings, threads=options.threads)
             with path.open("a") as stream:
-                stream.write(json.dumps({"dataset": train.name, "commit": measured, **run}) + "\n")
-    shown = (options.epochs, options.schedule)
-    runs = [r for r in current(load_results(path)) if (r["epochs"], r["schedule"]) == shown]
+                stream.write(json.dumps({"dataset": train.name, "images": options.images, "commit": measured, **run}) + "\n")
+    runs = [r for r in current(load_results(path)) if schedule_of(r) == wanted_schedule]
     print(table(runs))
     draw(runs, options.network, RESULTS / f"accuracy-{options.network}-{options.epochs}-epochs.png")
 

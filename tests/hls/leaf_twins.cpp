@@ -117,6 +117,12 @@ SgdConstants RandomSgd(bool usual) {
   return c;
 }
 
+// A table as a lane holds it: a copy for each channel of a quad.
+const int8_t (*StripsOf(int8_t *at))[kStrip] {
+  for (uint32_t j = 1; j < kQuad; ++j) std::memcpy(at + j * kStrip, at, kStrip);
+  return reinterpret_cast<const int8_t(*)[kStrip]>(at);
+}
+
 std::vector<Case> Cases(uint32_t words, bool timed) {
   const uint32_t images = timed ? 16 : 1 + Below(16);
   const uint32_t map = 1 + Below(timed ? 700 : 40);
@@ -215,6 +221,21 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
        [=](const LeafTable &t, Arena &m) {
          t.AddDithered(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at], words, shift, dither, first);
        }},
+      {"ActivateWords", bytes,
+       [=](const LeafTable &t, Arena &m) {
+         t.ActivateWords(&m.bytes[0], &m.bytes[at], words, images, 1 + first % kQuad, StripsOf(&m.bytes[2 * at]));
+       }},
+      {"ActivationGradientWords", bytes,
+       [=](const LeafTable &t, Arena &m) {
+         t.ActivationGradientWords(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at], words, StripsOf(&m.bytes[3 * at]),
+                                   dither, first);
+       }},
+      {"QuarterSums", half * 64.0,
+       [=](const LeafTable &t, Arena &m) {
+         t.QuarterSums(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at], half, first % 2 == 1, dither, first);
+       }},
+      {"RepeatWords", bytes,
+       [=](const LeafTable &t, Arena &m) { t.RepeatWords(&m.bytes[0], 1 + first % 4, &m.bytes[at], words); }},
       {"ConvertPixels", width * 16.0,
        [=](const LeafTable &t, Arena &m) { t.ConvertPixels(&m.bytes[3], 784, images, width, &m.bytes[at + 2]); }},
       {"InterleavePixels", width * 64.0,

@@ -223,6 +223,8 @@ def layout_changes(draw: st.DrawFn) -> Case:
     shape = {C.OP_UNFLATTEN: (c * h * w, n, 1, 1), C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: (c, n, 1, 1)}.get(
         opcode, (c, n, h, w)
     )
+    if opcode == C.OP_GLOBAL_AVERAGE_POOL_FORWARD:
+        f["exponent"] = draw(st.just(0) | st.integers(0, C.MAX_POOL_GAIN))
     inputs = {"source": draw(int8_tensors(*shape)), "source_exponent": draw(exponents), "dither": draw(counters)}
     return opcode, f, inputs
 
@@ -268,7 +270,13 @@ def residual_sums(draw: st.DrawFn) -> Case:
     inputs["source_2_exponent"] = draw(st.just(first) | st.integers(first - 3, first + 3) | st.integers(-28, 40))
     for name in ("source", "source_2"):
         inputs[name] = draw(int8_tensors(*shape_of(f, "channels_out", "batch", "height_out", "width_out")))
-    return draw(st.sampled_from([C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT])), f, inputs
+    opcode = draw(st.sampled_from([C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT]))
+    if opcode == C.OP_ADD_GRADIENT and draw(st.booleans()):  # a word a channel, of which channel 0 decides
+        f["flags"] = C.FLAG_EXPONENT_PER_ROW
+        steps = draw(st.lists(st.integers(-9, 9), min_size=f["channels_out"], max_size=f["channels_out"]))
+        for name in ("source_exponent", "source_2_exponent"):
+            inputs[name] = inputs[name] + np.array(steps)
+    return opcode, f, inputs
 
 
 @st.composite

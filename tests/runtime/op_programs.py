@@ -135,14 +135,31 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         dither = region("dither", (1,), np.uint32, "rw")
         pooled = feature_map("source", "r", *sizes("channels_in", "batch"), 1, 1)
         return [pooled, dither, input_map("target", "w"), *exponents]
+    if opcode in (C.OP_AVERAGE_POOL_FORWARD, C.OP_AVERAGE_POOL_BACKWARD):
+        count = f["channels_in"] if flags & C.FLAG_EXPONENT_PER_ROW else 1
+        exponents = [*words("r", source_exponent=count), *words("w", target_exponent=count)]
+    if opcode in (C.OP_AVERAGE_POOL_FORWARD, C.OP_UPSAMPLE_FORWARD):
+        return [input_map("source", "r"), output_map("target", "w", "channels_in"), *exponents]
+    if opcode in (C.OP_AVERAGE_POOL_BACKWARD, C.OP_UPSAMPLE_BACKWARD):
+        dither = region("dither", (1,), np.uint32, "rw")
+        return [output_map("source", "r", "channels_in"), dither, input_map("target", "w"), *exponents]
+    if opcode in (C.OP_ACTIVATION_FORWARD, C.OP_ACTIVATION_BACKWARD):
+        table = region("table", (C.TABLE_WORDS,), np.int32, "r")
+        if opcode == C.OP_ACTIVATION_FORWARD:
+            return [output_map("source", "r"), table, output_map("target", "w"), *words("w", target_exponent=1)]
+        read = [output_map("source", "r"), output_map("source_2", "r"), table, region("dither", (1,), np.uint32, "rw")]
+        return [*read, output_map("target", "w"), *exponents]
     if opcode in (C.OP_FLATTEN, C.OP_UNFLATTEN):
         flat = (f["channels_in"] * f["height_in"] * f["width_in"], f["batch"], 1, 1)
         if opcode == C.OP_FLATTEN:
             return [input_map("source", "r"), feature_map("target", "w", *flat), *exponents]
         return [feature_map("source", "r", *flat), input_map("target", "w"), *exponents]
     if opcode in (C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT):
-        summands = [output_map("source", "r"), output_map("source_2", "r"), *exponents]
-        summands += [] if opcode == C.OP_ADD_BACKWARD else words("r", source_2_exponent=1)
+        per_row = opcode == C.OP_ADD_GRADIENT and flags & C.FLAG_EXPONENT_PER_ROW
+        count = f["channels_out"] if per_row else 1
+        summands = [output_map("source", "r"), output_map("source_2", "r")]
+        summands += [*words("r", source_exponent=count), *words("w", target_exponent=count)]
+        summands += [] if opcode == C.OP_ADD_BACKWARD else words("r", source_2_exponent=count)
         dither = region("dither", (1,), np.uint32, "rw")
         return [*summands, *([dither] if opcode == C.OP_ADD_GRADIENT else []), output_map("target", "w")]
     if opcode in LOSSES:
