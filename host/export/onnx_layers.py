@@ -184,7 +184,7 @@ def global_average_pool(w: Writer, node: Node) -> Value:
     assert isinstance(layer, GlobalAveragePool)
     grid = x.grid + layer.gain
     y = w.parts.op("GlobalAveragePool", [x.name], node.name)
-    nudge = 2.0**-x.grid / (4 * node.input[1] * node.input[2])
+    nudge = 2.0**-grid / (4 * node.input[1] * node.input[2])  # what is no tie is 1 / (2*H*W) away from one
     return Value(w.parts.rounded(y, grid, node.name, nudge=nudge), grid)
 
 

@@ -40,7 +40,7 @@ def to_model(
     border: str,
     on_stage: OnStage | None,
 ) -> Imported:
-    """Return the model of `operations`. Raises `ModelImportError` and what making a model raises."""
+    """Return the model of `operations`; `runner` names `original`, or says why there is none. Raises `ModelImportError` and what making a model raises."""
     told = on_stage or (lambda *_: None)
     images = calibration.images if isinstance(calibration, Dataset) else np.asarray(calibration)
     names = classes or (test.classes if test is not None else None)
@@ -74,6 +74,8 @@ def to_model(
     before = original(shown) if original is not None else float_logits(network, shown)
     after = model.predict(shown).logits
     told("compare", 1, 1)
+    unseen = () if original is not None else (f"{runner}: float is strop's own reading of it, not compared with another",)
+    notes = (*network.notes, *unseen)
     report = ImportReport(
         source=source,
         layers=len(graph.nodes),
@@ -84,7 +86,7 @@ def to_model(
         quantized=Agreement.of(before, after, None if test is None else test.labels),
         on_test_images=test is not None,
         statistics=best,
-        notes=tuple(dict.fromkeys(network.notes)),
+        notes=tuple(dict.fromkeys(notes)),
     )
     return Imported(model, network, report)
 

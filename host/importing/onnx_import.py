@@ -74,11 +74,11 @@ def import_onnx(
 
 
 def _original(path: Path, name: str, layout: Layout, normalization: Normalization) -> tuple[Original | None, str]:
-    """Return what runs the file itself up to the value `name`; None where onnxruntime is not installed or cannot."""
+    """Return what runs the file itself up to the value `name`, and its name; None and why where there is nothing."""
     try:
         import onnxruntime
     except ImportError:
-        return None, ""
+        return None, "onnxruntime is not installed"
     from strop.host.importing.onnx_file import require_onnx
 
     onnx = require_onnx()
@@ -88,6 +88,8 @@ def _original(path: Path, name: str, layout: Layout, normalization: Normalizatio
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     except Exception as error:
+        if type(error).__name__ == "NotImplemented":  # valid, but of types that its kernels do not have
+            return None, f"ONNX Runtime cannot run the file ({' '.join(str(error).split())[:200]})"
         raise ModelImportError(f"ONNX Runtime cannot run {path}: {' '.join(str(error).split())[:300]}") from error
 
     def run(images: NDArray[np.uint8]) -> NDArray[Any]:
