@@ -16,6 +16,7 @@ from strop.host.cli import (
     doctor,
     estimate,
     evaluate,
+    export,
     finetune,
     import_network,
     info,
@@ -33,7 +34,10 @@ from strop.runtime.contract import C
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, finetune, evaluate, predict, import_network, cl, info, estimate, doctor, selftest, overlay)
+COMMANDS = (
+    *(demo, train, finetune, evaluate, predict, import_network, export),
+    *(cl, info, estimate, doctor, selftest, overlay),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

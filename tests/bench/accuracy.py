@@ -138,7 +138,8 @@ def main() -> None:
             else:
                 run = train_int8(graph, *data, **settings, threads=options.threads)
             with path.open("a") as stream:
-                stream.write(json.dumps({"dataset": train.name, "images": options.images, "commit": measured, **run}) + "\n")
+                facts = {"dataset": train.name, "images": options.images, "commit": measured}
+                stream.write(json.dumps({**facts, **run}) + "\n")
     runs = [r for r in current(load_results(path)) if schedule_of(r) == wanted_schedule]
     print(table(runs))
     draw(runs, options.network, RESULTS / f"accuracy-{options.network}-{options.epochs}-epochs.png")
