@@ -93,7 +93,12 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _described(imported: Imported) -> dict[str, object]:
     model = imported.model
-    facts = {"network": model.graph.name, "input": model.graph.input, "classes": model.classes, "digest": model.digest()}
+    facts = {
+        "network": model.graph.name,
+        "input": model.graph.input,
+        "classes": model.classes,
+        "digest": model.digest(),
+    }
     return {**asdict(imported.report), **facts}
 
 

@@ -123,7 +123,9 @@ class _Assembly:
                     f"its output is read {len(readers)} times, and the branches meet {where}",
                     "a value's branches must meet in a sum, or in one concatenation, of their own",
                 )
-            chain.settle_unless(isinstance(meet.what, Join) and all(isinstance(r.what, (Affine, Join)) for r in readers))
+            chain.settle_unless(
+                isinstance(meet.what, Join) and all(isinstance(r.what, (Affine, Join)) for r in readers)
+            )
             branches = self._branches(chain, value, meet)
             self._meet(chain, meet, branches)
         except Unsupported as reason:
@@ -159,7 +161,9 @@ class _Assembly:
             layer: Layer = Residual(longer.layers, shorter.layers)
             chain.add(Piece(layer, branches=(longer.pieces, shorter.pieces)), meet.output)
             return
-        normalized = all(isinstance(r.what, Affine) for r in self.forks.readers(meet.name) if not isinstance(r.what, Join))
+        normalized = all(
+            isinstance(r.what, Affine) for r in self.forks.readers(meet.name) if not isinstance(r.what, Join)
+        )
         raw = normalized and any(branch.raw for branch in branches)
         for branch in branches:
             branch.make_raw() if raw else branch.settle()
@@ -217,5 +221,3 @@ class _Assembly:
             raise Unsupported("it reads the images themselves or one branch alone", "begin the branches with one value")
         else:
             raise Unsupported("nothing that follows can take its padding in", "pad in the convolution itself")
-
-

@@ -36,6 +36,7 @@ from strop.runtime.graph import Layer, Shape
 
 SOFTMAX = "softmax"
 
+
 @dataclass(frozen=True)
 class Traced:
     """A value on its way: the operation that gives it, its shape [C, H, W], and how the foreign graph holds it.
@@ -60,10 +61,13 @@ class Traced:
 
 
 class Builder:
-    """Collects operations. `at(node, op)` says which foreign node the next ones belong to."""
+    """Collects operations. `at(node, op)` says which foreign node the next ones belong to.
 
-    def __init__(self, name: str, input: Shape) -> None:
-        self.name, self.input = name, input
+    samples: how many the foreign graph takes at a time, where that is fixed in its shapes; else 1.
+    """
+
+    def __init__(self, name: str, input: Shape, samples: int = 1) -> None:
+        self.name, self.input, self.samples = name, input, max(1, samples)
         self._operations: list[Operation] = []
         self._pending: dict[str, tuple[Traced, str]] = {}  # what becomes an operation only where it is read
         self._node = self._op = ""

@@ -138,7 +138,9 @@ class Chain:
         assert self._gain is not None and self._offset is not None
         channels = self.shape[0]
         scale, shift, self._gain, self._offset = self._gain, self._offset, None, None
-        self.add(Piece(Conv2d(channels, (1, 1), groups=channels), weight=np.ones((channels, 1, 1, 1))), self.shape, True)
+        self.add(
+            Piece(Conv2d(channels, (1, 1), groups=channels), weight=np.ones((channels, 1, 1, 1))), self.shape, True
+        )
         self.add(Piece(L1BN(), scale=scale, shift=shift), self.shape)
         self.notes.append(
             "a depthwise 1x1 convolution of ones with an L1BN was put in front, which normalizes images as the network's "

@@ -74,7 +74,9 @@ def to_model(
     before = original(shown) if original is not None else float_logits(network, shown)
     after = model.predict(shown).logits
     told("compare", 1, 1)
-    unseen = () if original is not None else (f"{runner}: float is strop's own reading of it, not compared with another",)
+    unseen = (
+        () if original is not None else (f"{runner}: float is strop's own reading of it, not compared with another",)
+    )
     notes = (*network.notes, *unseen)
     report = ImportReport(
         source=source,
@@ -127,5 +129,3 @@ def prepared(images: NDArray[np.uint8], normalization: Normalization) -> NDArray
     """Return images as the original takes them: (p * scale - mean) / std, float32 [n, C, H, W]."""
     mean, std = (part[:, None, None] for part in (normalization.mean, normalization.std))
     return ((images * normalization.scale - mean) / std).astype(np.float32)
-
-

@@ -45,9 +45,7 @@ def conv(call: Call) -> Traced:
     padding = _edges(call, x.shape[1:], kernel, stride, dilation)
     bias = None if call.constant(2) is None else call.needed(2)
     groups = call.whole("group", 1)
-    return call.builder.convolution(
-        x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+    return call.builder.convolution(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def conv_transpose(call: Call) -> Traced:
@@ -307,4 +305,3 @@ OPERATORS: dict[str, Callable[[Call], Traced]] = {
     "Unsqueeze": squeeze,
     "Upsample": resize,
 }
-

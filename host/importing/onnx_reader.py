@@ -71,7 +71,8 @@ class _Reader:
         for tensor in graph.initializer:
             self.constants[tensor.name] = array_of(tensor, self.path.parent)
         self.values[self._input_name(nodes)] = value = self._input(nodes, input_shape)
-        self.builder = Builder(graph.name or self.path.stem, value.shape)
+        layout = self._layout(nodes, value)
+        self.builder = Builder(graph.name or self.path.stem, value.shape, layout.samples)
         self._inferred = self._infer_shapes(value)
         for node in nodes:
             self._translate(node)
@@ -79,7 +80,7 @@ class _Reader:
             raise UnsupportedNodes(str(self.path), tuple(self.obstacles))
         if wanted not in self.values:
             raise ModelImportError(f"{self.path}: the output {wanted!r} does not depend on the images")
-        return self._finished(self.values[wanted]), wanted, self._layout(nodes, value)
+        return self._finished(self.values[wanted]), wanted, layout
 
     def _finished(self, value: Traced) -> OperationGraph:
         try:
@@ -257,7 +258,9 @@ def _constant(node: Any, folder: Path) -> NDArray[Any]:
         if a.name == "value":
             return array_of(a.t, folder)
         if a.name in ("value_float", "value_int"):
-            return np.asarray(a.f if a.name == "value_float" else a.i, np.float32 if a.name == "value_float" else np.int64)
+            return np.asarray(
+                a.f if a.name == "value_float" else a.i, np.float32 if a.name == "value_float" else np.int64
+            )
         if a.name in ("value_floats", "value_ints"):
             floats = a.name == "value_floats"
             return np.asarray(list(a.floats if floats else a.ints), np.float32 if floats else np.int64)

@@ -52,13 +52,11 @@ def reshaped(builder: Builder, x: Traced, target: list[int]) -> Traced:
     sizes = [before[i] if size == 0 and i < len(before) else size for i, size in enumerate(target)]
     if sizes.count(-1) > 1 or not sizes:
         raise Unsupported(f"its shape {target} is not determined", "the file is damaged; export it again")
-    if sizes[0] == -1 and len(sizes) > 1:  # the samples
+    if len(sizes) > 1 and sizes[0] in (-1, builder.samples) and not (sizes[0] == -1 == sizes[1]):
         sizes[0] = 1
     if -1 in sizes:
         known = int(np.prod([s for s in sizes if s != -1]))
         sizes[sizes.index(-1)] = max(1, total // known) if known else 0
-    if len(sizes) > 1 and sizes[0] > 1 and int(np.prod(sizes[1:])) == total:
-        sizes[0] = 1  # exported for a fixed number of samples
     if tuple(sizes) == before:
         return x
     if len(sizes) == 2 and sizes == [1, total]:

@@ -30,7 +30,9 @@ class Aten:
         """Return an argument that depends on the images."""
         found = self.arguments.get(name)
         if not isinstance(found, Traced):
-            raise Unsupported(f"its argument {name!r} does not depend on the images", "check the order of its arguments")
+            raise Unsupported(
+                f"its argument {name!r} does not depend on the images", "check the order of its arguments"
+            )
         return found
 
     def array(self, name: str) -> Floats:
@@ -161,7 +163,9 @@ def mul(call: Aten) -> Traced:
     a, b = call.arguments.get("self"), call.arguments.get("other")
     if isinstance(a, Traced) and isinstance(b, Traced):
         return call.builder.gated(a, b)
-    x, values = (call.value(), call.array("other")) if isinstance(a, Traced) else (call.value("other"), call.array("self"))
+    x, values = (
+        (call.value(), call.array("other")) if isinstance(a, Traced) else (call.value("other"), call.array("self"))
+    )
     return call.builder.affine(x, channelwise(x, values), np.zeros(1))
 
 
@@ -269,7 +273,9 @@ def squeeze(call: Aten) -> Traced:
     """squeeze of a pooled map."""
     x = call.value()
     if x.shape[1:] != (1, 1) or call.rank != 2:
-        raise Unsupported(f"it removes dimensions of {list(x.foreign_shape)}", "only those of a pooled map can be removed")
+        raise Unsupported(
+            f"it removes dimensions of {list(x.foreign_shape)}", "only those of a pooled map can be removed"
+        )
     return call.builder.flat(x)
 
 
@@ -277,7 +283,9 @@ def cat(call: Aten) -> Traced:
     """cat along the channels."""
     values = call.get("tensors")
     if call.get("dim", 0) not in (1, -3) or not all(isinstance(v, Traced) for v in values):
-        raise Unsupported("it joins maps side by side, or constants", "only concatenation along channels can be imported")
+        raise Unsupported(
+            "it joins maps side by side, or constants", "only concatenation along channels can be imported"
+        )
     return call.builder.join(values)
 
 

@@ -21,7 +21,9 @@ def require_torch() -> Any:
         import torch
         import torch.export
     except ImportError as error:
-        raise ModelImportError(f"PyTorch modules need the package torch ({error}): pip install 'strop[torch]'") from error
+        raise ModelImportError(
+            f"PyTorch modules need the package torch ({error}): pip install 'strop[torch]'"
+        ) from error
     return torch
 
 
@@ -42,7 +44,8 @@ def read_torch(module: Any, example_input: Any, input_shape: Shape | None = None
     if int(np.prod(shape)) != int(np.prod(found)):
         raise ModelImportError(f"the module takes {found[0]} features; input_shape={input_shape} has another number")
     program = _exported(torch, module, example_input)
-    return _Reader(torch, type(module).__name__, program, shape, flat).read(), flat
+    reader = _Reader(torch, type(module).__name__, program, shape, flat, len(example_input))
+    return reader.read(), flat
 
 
 def _exported(torch: Any, module: Any, example_input: Any) -> Any:
@@ -63,9 +66,9 @@ def _exported(torch: Any, module: Any, example_input: Any) -> Any:
 
 
 class _Reader:
-    def __init__(self, torch: Any, name: str, program: Any, shape: Shape, flat: bool) -> None:
+    def __init__(self, torch: Any, name: str, program: Any, shape: Shape, flat: bool, samples: int) -> None:
         self.torch, self.program = torch, program
-        self.name, self.builder = name, Builder(name, shape)
+        self.name, self.builder = name, Builder(name, shape, samples)
         self.values: dict[str, Any] = {}
         self.obstacles: list[Obstacle] = []
         self.input = input_value(shape, 2 if flat else 4, False)

@@ -16,4 +16,13 @@ from strop.host.quantization.float_forward import float_logits
 from strop.host.quantization.float_network import FloatNetwork
 from strop.host.quantization.post_training import OnStage, Quantized, check_images, quantize
 
-__all__ = ["Calibration", "FloatNetwork", "OnStage", "Quantized", "calibrate", "check_images", "float_logits", "quantize"]
+__all__ = [
+    "Calibration",
+    "FloatNetwork",
+    "OnStage",
+    "Quantized",
+    "calibrate",
+    "check_images",
+    "float_logits",
+    "quantize",
+]

@@ -153,7 +153,9 @@ def transposed(x: Maps, weight: Maps, layer: ConvTranspose2d, output: tuple[int,
             for j in range(s):
                 rows = slice(i, i + layer.stride[0] * x.shape[2], layer.stride[0])
                 columns = slice(j, j + layer.stride[1] * x.shape[3], layer.stride[1])
-                spread[:, g * per_out : (g + 1) * per_out, rows, columns] += part[:, :, :, :, i, j].transpose(0, 3, 1, 2)
+                spread[:, g * per_out : (g + 1) * per_out, rows, columns] += part[:, :, :, :, i, j].transpose(
+                    0, 3, 1, 2
+                )
     return np.ascontiguousarray(spread[:, :, top : top + p, left : left + q])
 
 

@@ -190,9 +190,7 @@ def _session(graph: NetworkGraph, device: Device, batch: int, statistics: str) -
             batch //= 2
 
 
-def _minibatches(
-    images: NDArray[np.uint8], labels: NDArray[np.int32], batch: int, steps: int
-) -> Iterator[Minibatch]:
+def _minibatches(images: NDArray[np.uint8], labels: NDArray[np.int32], batch: int, steps: int) -> Iterator[Minibatch]:
     """Yield the images in order, over and over, in full mini-batches."""
     for step in range(steps):
         rows = (np.arange(batch) + step * batch) % len(images)

@@ -51,7 +51,12 @@ class OnnxFile:
     def batch_norm(self, channels: int) -> str:
         """Add batch normalization with running statistics of its own."""
         draw = self.random.uniform
-        parts = [draw(0.5, 1.5, channels), draw(-0.5, 0.5, channels), draw(-0.3, 0.3, channels), draw(0.3, 1.2, channels)]
+        parts = [
+            draw(0.5, 1.5, channels),
+            draw(-0.5, 0.5, channels),
+            draw(-0.3, 0.3, channels),
+            draw(0.3, 1.2, channels),
+        ]
         return self.node("BatchNormalization", *(self.constant(part) for part in parts))
 
     def head(self, features: int, classes: int = 3) -> str:

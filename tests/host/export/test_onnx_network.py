@@ -79,7 +79,9 @@ def trained(layers: tuple[Layer, ...], border: int = 0) -> Model:
 def test_onnx_runtime_computes_the_same_integers(name: str, tmp_path: Path) -> None:
     """Protects rounding, ties and clamps of every layer: no logit differs in any bit."""
     model = trained(NETWORKS[name], border=1 if name == "residual" else 0)
-    found = compare_with_onnxruntime(model, export_onnx(model, tmp_path / "net.onnx"), some_images(64), np.zeros(64, int))
+    found = compare_with_onnxruntime(
+        model, export_onnx(model, tmp_path / "net.onnx"), some_images(64), np.zeros(64, int)
+    )
     assert found.equal_logits == 1.0 and found.agreement == 1.0 and found.difference == 0.0
     assert found.accuracy == found.accuracy_onnx
     assert model.predict(some_images(64)).logits.std() > 0.01
@@ -101,7 +103,9 @@ def test_weights_are_int8_and_scales_are_powers_of_two(tmp_path: Path) -> None:
 
 def test_spare_outputs_stay_at_home(tmp_path: Path) -> None:
     """Protects users of an exported file from classes that there are not yet."""
-    model = Model.create(NetworkGraph("net", (1, 8, 8), NETWORKS["joined"]), classes=CLASSES, spare_classes=2, threads=1)
+    model = Model.create(
+        NetworkGraph("net", (1, 8, 8), NETWORKS["joined"]), classes=CLASSES, spare_classes=2, threads=1
+    )
     model.fit(tiny_dataset(), steps=2, batch=20)
     assert run_onnx(export_onnx(model, tmp_path / "net.onnx"), some_images(3)).shape == (3, 3)
 

@@ -131,9 +131,18 @@ def pooled_first(f: OnnxFile) -> None:
 
 def generator(f: OnnxFile) -> None:
     """Transposed convolution, upsampling, average pooling that counts its padding, padding as a node of its own."""
-    f.node("Pad", f.constant([0, 0, 1, 0, 0, 0, 0, 2], np.int64)), f.conv(1, 4, bias=True, strides=[2, 2]), f.node("Relu")
+    (
+        f.node("Pad", f.constant([0, 0, 1, 0, 0, 0, 0, 2], np.int64)),
+        f.conv(1, 4, bias=True, strides=[2, 2]),
+        f.node("Relu"),
+    )
     f.node("ConvTranspose", f.weights(4, 3, 4, 4), f.constant([0.1, 0.2, 0.3]), strides=[2, 2], pads=[1, 1, 1, 1])
-    f.node("Relu"), f.node("Resize", "", f.constant([1, 1, 2, 3]), mode="nearest"), f.conv(3, 4, bias=True), f.node("Relu")
+    (
+        f.node("Relu"),
+        f.node("Resize", "", f.constant([1, 1, 2, 3]), mode="nearest"),
+        f.conv(3, 4, bias=True),
+        f.node("Relu"),
+    )
     f.node("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1)
     f.conv(4, 4, 1), f.node("GlobalAveragePool"), f.head(4)
 
