@@ -21,7 +21,8 @@ EXAMPLE = """examples:
   strop import resnet.onnx --data fashion-mnist --mean 0.286 --std 0.353 -o resnet.safetensors
   strop import mlp.onnx --data digits.npz --scale 0.0625 --input-shape 1x8x8 -o mlp.safetensors --json
 
-The network takes (pixel * scale - mean) / std, for pixels from 0 to 255. PyTorch modules: strop.host.importing.import_torch."""
+The network takes (pixel * scale - mean) / std, for pixels from 0 to 255.
+PyTorch modules: strop.host.importing.import_torch."""
 
 
 def add_parser(commands: Commands) -> None:

@@ -1,8 +1,8 @@
 """The parts of an ONNX network with QuantizeLinear and DequantizeLinear (QDQ), and strop's rounding in terms of them.
 
-QuantizeLinear rounds ties to even and keeps -128; strop rounds them up and does not. What is no tie is some way from one:
-a whole step of an accumulator, or 1/(2n) behind a mean of n. So less than that added beforehand makes every tie go up
-and moves nothing else: the integers are strop's as long as float32 holds the sums exactly (2^24 steps).
+QuantizeLinear rounds ties to even and keeps -128; strop rounds them up and does not. What is no tie is some way from
+one: a whole step of an accumulator, or 1/(2n) behind a mean of n. So less than that added beforehand makes every tie go
+up and moves nothing else: the integers are strop's as long as float32 holds the sums exactly (2^24 steps).
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ from __future__ import annotations
 from strop.host.importing.errors import Unsupported
 from strop.runtime.graph import HardSwish, Layer, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 
-PLAIN = {layer.__name__: layer for layer in (HardSwish, ReLU, Sigmoid, SiLU, Tanh)}
+PLAIN = {layer.__name__: layer for layer in (HardSwish, Sigmoid, SiLU, Tanh)}
 EXPONENT = 3  # until calibration chooses; one for all, since maps that are joined must share theirs
 
 
 def named_activation(name: str) -> Layer:
     """Return the layer of one of the names in `PLAIN`."""
-    layer: Layer = ReLU() if name == "ReLU" else PLAIN[name](exponent=EXPONENT)
+    layer: Layer = PLAIN[name](exponent=EXPONENT)
     return layer
 
 

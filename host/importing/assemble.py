@@ -7,12 +7,9 @@ read. Both are the identity in float.
 
 from __future__ import annotations
 
-import numpy as np
-
 from strop.host.importing.branches import Forks
 from strop.host.importing.chain import Chain, Piece
 from strop.host.importing.errors import ModelImportError, Obstacle, Unsupported, UnsupportedNodes
-from strop.host.quantization.float_network import FloatNetwork
 from strop.host.importing.operations import (
     INPUT,
     Activate,
@@ -33,20 +30,18 @@ from strop.host.importing.operations import (
 from strop.host.importing.padding import even_filter, even_pooling
 from strop.host.importing.pixels import Normalization
 from strop.host.importing.simplify import simplified
+from strop.host.quantization.float_network import FloatNetwork
 from strop.runtime.errors import NetworkError
 from strop.runtime.graph import (
     L1BN,
     AveragePool2d,
     Concatenate,
-    Conv2d,
     ConvTranspose2d,
     Flatten,
     GlobalAveragePool,
     Layer,
-    Linear,
     MaxPool2d,
     NetworkGraph,
-    ReLU,
     Residual,
 )
 from strop.runtime.graph import Upsample as UpsampleLayer
@@ -57,8 +52,8 @@ def assemble(
 ) -> FloatNetwork:
     """Return the float network of `graph`, which takes images prepared by `normalization`.
 
-    source: what is imported, for messages. exact_border: as in `Chain`. Raises `UnsupportedNodes` with every obstacle, `ModelImportError` where strop
-    cannot train the whole.
+    source: what is imported, for messages. exact_border: as in `Chain`. Raises `UnsupportedNodes` with every obstacle,
+    `ModelImportError` where strop cannot train the whole.
     """
     return _Assembly(simplified(graph), normalization, source, exact_border).network()
 

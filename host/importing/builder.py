@@ -179,7 +179,7 @@ class Builder:
         return out if bias is None else self.affine(out, np.ones(len(weight)), bias)
 
     def affine(self, x: Traced, scale: Floats, shift: Floats) -> Traced:
-        """Add scale * x + shift, each [C] (for features of a flattened map [C*H*W] in the foreign order) or one number."""
+        """Add scale * x + shift, each one number or [C]; for features of a flattened map in the foreign order."""
         channels = x.shape[0]
         scale, shift = (np.asarray(a, np.float64).reshape(-1) for a in (scale, shift))
         if x.flattened is not None:
@@ -279,7 +279,7 @@ class Builder:
                 return self.activation(x, named_activation(product))
         raise Unsupported(
             "it multiplies two values that depend on the images",
-            "x * sigmoid(x) and x * hardsigmoid(x) can be imported; squeeze-and-excitation cannot: use a network without",
+            "x * sigmoid(x) and x * hardsigmoid(x) can be imported; squeeze-and-excitation cannot",
         )
 
     def at_end(self, x: Traced) -> Traced:

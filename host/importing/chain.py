@@ -143,8 +143,8 @@ class Chain:
         )
         self.add(Piece(L1BN(), scale=scale, shift=shift), self.shape)
         self.notes.append(
-            "a depthwise 1x1 convolution of ones with an L1BN was put in front, which normalizes images as the network's "
-            "own input was: so its first padding is the same (border='nearest' does without)"
+            "a depthwise 1x1 convolution of ones with an L1BN was put in front, which normalizes images as the "
+            "network's own input was: so its first padding is the same (border='nearest' does without)"
         )
 
     # -- what layers need ---------------------------------------------------------------------------------------------
@@ -167,8 +167,8 @@ class Chain:
             layer = Conv2d(channels, (1, 1), groups=channels)
             self.add(Piece(layer, weight=np.ones((channels, 1, 1, 1))), self.shape, raw=True)
             self.notes.append(
-                f"a depthwise 1x1 convolution of ones was put in where {channels} channels are normalized, activated or "
-                "added that no convolution gives"
+                f"a depthwise 1x1 convolution of ones was put in where {channels} channels are normalized, activated "
+                "or added that no convolution gives"
             )
 
     def end_in_norm(self) -> None:

@@ -12,7 +12,6 @@ from strop.host.checked import device_of
 from strop.host.data.dataset import Dataset
 from strop.host.importing.assemble import assemble
 from strop.host.importing.errors import ModelImportError
-from strop.host.quantization.float_forward import float_logits
 from strop.host.importing.operations import OperationGraph
 from strop.host.importing.pixels import Normalization
 from strop.host.importing.report import Agreement, Imported, ImportReport
@@ -40,7 +39,10 @@ def to_model(
     border: str,
     on_stage: OnStage | None,
 ) -> Imported:
-    """Return the model of `operations`; `runner` names `original`, or says why there is none. Raises `ModelImportError` and what making a model raises."""
+    """Return the model of `operations`; `runner` names `original`, or says why there is none.
+
+    Raises `ModelImportError` and what making a model raises.
+    """
     told = on_stage or (lambda *_: None)
     images = calibration.images if isinstance(calibration, Dataset) else np.asarray(calibration)
     names = classes or (test.classes if test is not None else None)
@@ -118,7 +120,7 @@ def _best(
 
 def _centred(logits: NDArray[Any]) -> NDArray[Any]:
     """Return logits less their mean, which no softmax sees."""
-    return logits - logits.mean(axis=1, keepdims=True)
+    return np.asarray(logits - logits.mean(axis=1, keepdims=True))
 
 
 def _are_logits(values: NDArray[Any]) -> bool:

@@ -30,7 +30,7 @@ def fold(node: Any, inputs: Sequence[NDArray[Any] | None], opset: int) -> list[N
     onnx = require_onnx()
     from onnx.reference import ReferenceEvaluator
 
-    h, names = onnx.helper, [name for name in node.input]
+    h, names = onnx.helper, list(node.input)
     feeds = {name: array for name, array in zip(names, inputs, strict=True) if name and array is not None}
     types = [
         h.make_tensor_value_info(name, h.np_dtype_to_tensor_dtype(array.dtype), list(array.shape))

@@ -41,16 +41,17 @@ def import_onnx(
 ) -> Imported:
     """Return the network of an ONNX file as a model that predicts in int8 and trains on.
 
-    calibration: images uint8 [n, C, H, W] as the network will see them, some hundreds; without labels will do. test: what
-    to measure float and int8 on. mean, std, scale: the network takes (pixel * scale - mean) / std, pixels from 0 to 255;
-    one number, or one a channel. input_shape: (channels, height, width) where the file takes flat samples or leaves it
-    open. output: the value that is the logits; by default the first output that is no label, less a softmax. classes:
-    their names; by default those of the data. statistics: "float", "int8" (`strop.host.quantization.quantize`), or
-    "auto", what answers more like the float network. border: "exact" puts a layer in front of a first convolution whose
-    padding would not be the network's zero otherwise; "nearest" pads with black or mid-grey. on_stage: called with what is done, how far, and of how much.
+    calibration: images uint8 [n, C, H, W] as the network will see them, some hundreds; without labels will do. test:
+    what to measure float and int8 on. mean, std, scale: the network takes (pixel * scale - mean) / std, pixels from 0
+    to 255; one number, or one a channel. input_shape: (channels, height, width) where the file takes flat samples or
+    leaves it open. output: the value that is the logits; by default the first output that is no label, less a softmax.
+    classes: their names; by default those of the data. statistics: "float", "int8"
+    (`strop.host.quantization.quantize`), or "auto", what answers more like the float network. border: "exact" puts a
+    layer in front of a first convolution whose padding would not be the network's zero otherwise; "nearest" pads with
+    black or mid-grey. on_stage: called with what is done, how far, and of how much.
 
-    Raises `UnsupportedNodes`, with every node that has no counterpart in strop, `ModelImportError` for files that cannot
-    be imported, and what `Model` raises. There is no half of an import.
+    Raises `UnsupportedNodes`, with every node that has no counterpart in strop, `ModelImportError` for files that
+    cannot be imported, and what `Model` raises. There is no half of an import.
     """
     path = file_path(path)
     operations, name, layout = read_onnx(path, input_shape=input_shape, output=output)

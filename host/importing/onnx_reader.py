@@ -109,13 +109,14 @@ class _Reader:
             while node is not None and node.op_type in PAST_THE_END:
                 if node.op_type in ("ArgMax", "ArrayFeatureExtractor"):
                     break  # a label
-                name, node = node.input[0], producers.get(node.input[0])
+                name = str(node.input[0])
+                node = producers.get(name)
             if node is not None and node.op_type not in ("ArgMax", "ArrayFeatureExtractor", "Reshape"):
                 candidates.append(name)
         found = candidates or [name for name in names if name in producers]
         if not found:
             raise ModelImportError(f"{self.path} has no output that a node gives")
-        return found[0]
+        return str(found[0])
 
     def _needed(self, producers: dict[str, Any], wanted: str) -> list[Any]:
         """Return the nodes that `wanted` depends on, each after those that it depends on."""
@@ -145,9 +146,9 @@ class _Reader:
         names = [e.name for e in self.model.graph.input if e.name not in self.constants and e.name in read]
         if len(names) != 1:
             raise ModelImportError(
-                f"{self.path} takes {len(names)} inputs ({', '.join(names) or 'none'}); strop's networks take one, images"
+                f"{self.path} takes {len(names)} inputs ({', '.join(names) or 'none'}); strop takes one, images"
             )
-        return names[0]
+        return str(names[0])
 
     def _input(self, nodes: list[Any], asked: Shape | None) -> Traced:
         name = self._input_name(nodes)
@@ -155,8 +156,8 @@ class _Reader:
         dims = [d.dim_value if d.HasField("dim_value") else 0 for d in entry.type.tensor_type.shape.dim]
         if not entry.type.HasField("tensor_type") or len(dims) not in (2, 4):
             raise ModelImportError(
-                f"{self.path}: the input {name!r} has the shape {dims}; strop takes images, [samples, channels, height, "
-                "width] or [samples, features]"
+                f"{self.path}: the input {name!r} has the shape {dims}; strop takes images, [samples, channels, "
+                "height, width] or [samples, features]"
             )
         if len(dims) == 2:
             shape = asked or (dims[1], 1, 1)
@@ -171,8 +172,8 @@ class _Reader:
             shape = asked or ((dims[3], dims[1], dims[2]) if channels_last else (dims[1], dims[2], dims[3]))
         if min(shape) < 1:
             raise ModelImportError(
-                f"{self.path}: the size of the input {name!r} is not fixed ({dims}); pass input_shape=(channels, height, "
-                "width), in the shell --input-shape CxHxW"
+                f"{self.path}: the size of the input {name!r} is not fixed ({dims}); pass input_shape=(channels, "
+                "height, width), in the shell --input-shape CxHxW"
             )
         declared = input_value(shape, len(dims), channels_last)
         if any(d and d != s for d, s in zip(dims[1:], declared.foreign_shape[1:], strict=True)):
@@ -238,7 +239,7 @@ class _Reader:
         self.values[node.output[0]] = OPERATORS[node.op_type](call)
 
     def _lose(self, node: Any) -> None:
-        """Go on behind a node that has no counterpart, with the shape that onnx infers, so that others are told of too."""
+        """Go on behind a node without a counterpart, in the shape that onnx infers, so that others are told of, too."""
         for name in node.output:
             shape = self._inferred.get(name, [])
             if len(shape) == 4 and min(shape) > 0:

@@ -61,9 +61,9 @@ def reshaped(builder: Builder, x: Traced, target: list[int]) -> Traced:
         return x
     if len(sizes) == 2 and sizes == [1, total]:
         return builder.flat(x)
-    if len(sizes) == 4 and x.rank == 2 and x.shape[1:] == (1, 1) and x.flattened is None:
-        if sizes[1:] in ([x.shape[0], 1, 1], [1, 1, x.shape[0]]):
-            return replace(x, rank=4, channels_last=sizes[1] != x.shape[0])
+    pooled = x.rank == 2 and x.shape[1:] == (1, 1) and x.flattened is None
+    if pooled and len(sizes) == 4 and sizes[1:] in ([x.shape[0], 1, 1], [1, 1, x.shape[0]]):
+        return replace(x, rank=4, channels_last=sizes[1] != x.shape[0])
     raise Unsupported(
         f"it makes {[None, *sizes[1:]]} of {[None, *before[1:]]}",
         "only flattening a map can be imported; give images in the network's own shape with input_shape=(C, H, W)",

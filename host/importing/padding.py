@@ -11,8 +11,8 @@ from strop.host.importing.operations import Edges, Floats, Pair
 def even_filter(weight: Floats, size: Pair, output: Pair, stride: Pair, edges: Edges) -> tuple[Floats, Pair]:
     """Return weights [..., R, S] and a padding (height, width) by which a convolution computes the same.
 
-    size, output: height and width of the map read and given. Where the edges differ in what is read, the filter gets rows
-    or columns of zeros.
+    size, output: height and width of the map read and given. Where the edges differ in what is read, the filter gets
+    rows or columns of zeros.
     """
     padding = [0, 0]
     for i in (0, 1):

@@ -68,7 +68,7 @@ class Normalization:
 
 @dataclass(frozen=True, eq=False)
 class FirstFilter:
-    """A first convolution that reads strop's values: its filter, what its output is shifted by, and how it is padded."""
+    """A first convolution that reads strop's values: its filter, the shift of its output, and its padding."""
 
     weight: Floats
     shift: Floats  # [K], to be added to what it gives
@@ -98,8 +98,8 @@ def first_filter(
     note = ""
     if distance > 1.5 / UNIT:
         note = (
-            f"the first convolution pads with the {'black' if border else 'mid-grey'} of strop, {distance:.2f} (of 2, from "
-            "black to white) from the zero of the network's own input: values at the border of its map differ"
+            f"the first convolution pads with the {'black' if border else 'mid-grey'} of strop, {distance:.2f} (of 2, "
+            "from black to white) from the zero of the network's own input: values at the border of its map differ"
         )
     return FirstFilter(folded, shift, (0, 0) if border else padding, border, note)
 

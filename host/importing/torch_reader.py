@@ -30,8 +30,8 @@ def require_torch() -> Any:
 def read_torch(module: Any, example_input: Any, input_shape: Shape | None = None) -> tuple[OperationGraph, bool]:
     """Return the operations of an `nn.Module` in inference, and whether it takes flat samples.
 
-    example_input: a float tensor [n, C, H, W] as the module takes it, or [n, features] with input_shape = (C, H, W). The
-    module is left as it was. Raises `ModelImportError`, and `UnsupportedNodes` with all that has no counterpart.
+    example_input: a float tensor [n, C, H, W] as the module takes it, or [n, features] with input_shape = (C, H, W).
+    The module is left as it was. Raises `ModelImportError`, and `UnsupportedNodes` with all that has no counterpart.
     """
     torch = require_torch()
     if not isinstance(module, torch.nn.Module):
@@ -57,8 +57,8 @@ def _exported(torch: Any, module: Any, example_input: Any) -> Any:
             return torch.export.export(module, (example_input,))
     except Exception as error:
         raise ModelImportError(
-            f"torch.export cannot trace {type(module).__name__}: {' '.join(str(error).split())[:400]}; a module without "
-            "control flow that depends on values can be"
+            f"torch.export cannot trace {type(module).__name__}: {' '.join(str(error).split())[:400]}; a module "
+            "without control flow that depends on values can be"
         ) from error
     finally:
         for name, part in module.named_modules():

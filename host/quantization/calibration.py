@@ -1,4 +1,4 @@
-"""What calibration images show of a float network: means and deviations that L1BN normalizes by, ranges of activations."""
+"""What calibration images show of a float network: the means and deviations of L1BN, ranges of activations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from strop.host.quantization.float_forward import Maps, float_logits
 from strop.host.quantization.float_network import FloatNetwork, Floats
 from strop.runtime.contract import C
-from strop.runtime.graph import L1BN, GlobalAveragePool, Node, Residual, TABLES
+from strop.runtime.graph import L1BN, TABLES, GlobalAveragePool, Node, Residual
 
 TOLERATED_RATE = 2.0**-C.PRE_NORM_RATE_LOG2  # of values that a grid may cut, as the control of shifts has it
 _LARGEST = 127.5  # of an int8 grid's steps
@@ -19,7 +19,7 @@ _LARGEST = 127.5  # of an int8 grid's steps
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """means, deviations: of what each L1BN reads, float64 [K]; the deviation is the mean distance from the mean, Eq. 11.
+    """means, deviations: of what each L1BN reads, float64 [K]; a deviation is the mean distance from the mean, Eq. 11.
 
     exponents: by node whose output has a grid of its own, the largest (up to 8) that cuts at most 2^-11 of its values.
     logits: float32 [n, classes], of the calibration images.

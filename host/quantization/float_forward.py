@@ -91,11 +91,11 @@ def _give(network: FloatNetwork, node: Node, sources: tuple[Maps, ...]) -> Maps:
         scale, shift = (part[node.name].astype(np.float32)[:, None, None] for part in (network.scales, network.shifts))
         return x * scale + shift
     if isinstance(layer, MaxPool2d):
-        return _windows(x, layer, -np.inf).max(axis=(4, 5))
+        return np.asarray(_windows(x, layer, -np.inf).max(axis=(4, 5)))
     if isinstance(layer, AveragePool2d):
-        return _windows(x, layer, 0.0).mean(axis=(4, 5), dtype=np.float32)
+        return np.asarray(_windows(x, layer, 0.0).mean(axis=(4, 5), dtype=np.float32))
     if isinstance(layer, GlobalAveragePool):
-        return x.mean(axis=(2, 3), keepdims=True)
+        return np.asarray(x.mean(axis=(2, 3), keepdims=True))
     if isinstance(layer, Flatten):
         return x.reshape(len(x), -1, 1, 1)
     if isinstance(layer, Upsample):
@@ -118,10 +118,10 @@ def activated(layer: Any, x: Maps) -> Maps:
     if isinstance(layer, Tanh):
         return np.tanh(x)
     if isinstance(layer, HardSwish):
-        return x * np.clip(x + 3, 0, 6) / 6
-    sigmoid = np.exp(-np.logaddexp(0, -x))
+        return np.asarray(x * np.clip(x + 3, 0, 6) / 6, np.float32)
+    sigmoid = np.exp(-np.logaddexp(np.float32(0), -x))
     if isinstance(layer, (Sigmoid, SiLU)):
-        return sigmoid if isinstance(layer, Sigmoid) else x * sigmoid
+        return np.asarray(sigmoid if isinstance(layer, Sigmoid) else x * sigmoid, np.float32)
     raise AssertionError(f"no layer that computes: {layer!r}")
 
 

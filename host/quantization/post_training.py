@@ -1,10 +1,10 @@
 """Post-training quantization: a float network and calibration images to a model in strop's int8, which trains on.
 
-L1BN takes the place of batch normalization by two facts that calibration measures for each channel of what it reads: the
-mean mu and the mean distance from it, sigma (Wu et al., Eq. 5 and 11). With gamma' = scale * sigma and beta' = shift + scale
-* mu it is the same function in inference, and for a scale of gamma / sqrt(var + eps) that is the paper's Eq. 16 with the
-channel's own ratio of deviations in place of sqrt(pi/2). Shifts are found by strop's own training step, run with a
-learning rate of 0, so that they are those that training would go on with.
+L1BN takes the place of batch normalization by two facts that calibration measures for each channel of what it reads:
+the mean mu and the mean distance from it, sigma (Wu et al., Eq. 5 and 11). With gamma' = scale * sigma and beta' =
+shift + scale * mu it is the same function in inference, and for a scale of gamma / sqrt(var + eps) that is the paper's
+Eq. 16 with the channel's own ratio of deviations in place of sqrt(pi/2). Shifts are found by strop's own training step,
+run with a learning rate of 0, so that they are those that training would go on with.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.host.quantization.calibration import Calibration, calibrate
-from strop.host.quantization.grids import with_grids
-from strop.host.quantization.float_network import FloatNetwork, Floats
 from strop.host.models import to_fixed
+from strop.host.quantization.calibration import Calibration, calibrate
+from strop.host.quantization.float_network import FloatNetwork, Floats
+from strop.host.quantization.grids import with_grids
 from strop.runtime.compiler import largest_batch
 from strop.runtime.contract import C
 from strop.runtime.device import Device
@@ -111,7 +111,7 @@ def _put_norm(state: State, network: FloatNetwork, measured: Calibration, name: 
 
 
 def _least_deviation(deviations: Floats) -> float:
-    """Return what stands for the deviation of a channel that never moves: small against the others, but no division by 0."""
+    """Return the deviation of a channel that never moves: small against the others, but no division by 0."""
     largest = float(deviations.max())
     return largest * 2.0**-10 if largest > 0 else 1.0
 
@@ -141,20 +141,20 @@ def _row_factors(node: Node, weight: Floats, deviations: Floats) -> Floats:
 
 def _largest_by_output(node: Node, weight: Floats) -> Floats:
     if not isinstance(node.layer, ConvTranspose2d):
-        return np.abs(weight).reshape(len(weight), -1).max(axis=1)
+        return np.asarray(np.abs(weight).reshape(len(weight), -1).max(axis=1))
     groups, (c, per_group) = node.layer.groups, weight.shape[:2]
-    return np.abs(weight).reshape(groups, c // groups, per_group, -1).max(axis=(1, 3)).ravel()
+    return np.asarray(np.abs(weight).reshape(groups, c // groups, per_group, -1).max(axis=(1, 3)).ravel())
 
 
 def _scaled(node: Node, weight: Floats, factors: Floats) -> Floats:
     if not isinstance(node.layer, ConvTranspose2d):
-        return weight * factors[:, None, None, None]
+        return np.asarray(weight * factors[:, None, None, None])
     groups, (c, per_group, r, s) = node.layer.groups, weight.shape
     parts = weight.reshape(groups, c // groups, per_group, r, s) * factors.reshape(groups, 1, per_group, 1, 1)
     return parts.reshape(c, per_group, r, s)
 
 
-# ---- shifts ------------------------------------------------------------------------------------------------------------
+# ---- shifts ----------------------------------------------------------------------------------------------------------
 
 
 def _settled(

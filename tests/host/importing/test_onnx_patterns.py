@@ -163,7 +163,7 @@ PATTERNS: list[Callable[[OnnxFile], None]] = [
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_float_logits_are_those_of_onnx_runtime(pattern: Callable[[OnnxFile], None], tmp_path: Path) -> None:
-    """Protects the function of a network on its way into strop's layers, padding and normalization of images included."""
+    """Protects the function of a network on its way into strop's layers, padding and images' normalization included."""
     file = OnnxFile()
     pattern(file)
     network, logits = restated(file.save(tmp_path))
