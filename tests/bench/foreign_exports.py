@@ -2,7 +2,7 @@
 
     python tests/bench/foreign_exports.py [--record FILE.json]
 
-Needs beside strop[onnx] whichever of these are to be measured: torch and torchvision (torch.onnx, both exporters; random
+Needs beside strop[onnx] whichever of these are to be measured: torch and torchvision (torch.onnx, both exporters, random
 weights), scikit-learn with skl2onnx (an MLP, trained), keras (its own export, on the torch backend; random weights).
 """
 
@@ -96,6 +96,7 @@ def keras_network(folder: Path) -> Made:
         ]
     )
     path = folder / "net.onnx"
+    network(np.zeros((1, 28, 28, 1), np.float32))  # its exporter wants a network that was called
     network.export(str(path), format="onnx", verbose=False)
     return path, images((1, 28, 28), 10), {}
 
