@@ -12,6 +12,9 @@
 // after those, which they use
 #include "mac_loops.hpp"
 #include "requantize_loops.hpp"
+#ifndef __SYNTHESIS__
+#include "native/depthwise_loops.hpp"
+#endif
 
 // after that, whose rounding they use
 #include "activation_loops.hpp"

@@ -130,7 +130,18 @@ SumPositions_Word:
   }
 }
 
-// Its backward: target = sat(dsh(value, shift)) at every position, from word `first` of the quad on.
+// Means of a word's sums: target = sat(rdiv(sum * 2^gain, area)). One divider for all kinds of average pooling.
+static inline void MeansOfWord(const int32_t sum[kWordBytes], int32_t gain, uint32_t area, int8_t *target) {
+#pragma HLS INLINE off
+MeansOfWord_Byte:
+  for (uint32_t b = 0; b < kWordBytes; ++b) {
+#pragma HLS PIPELINE II = 1
+    const int32_t mean = RoundDivide32(sum[b] * (1 << gain), static_cast<int32_t>(area));
+    target[b] = Sat8(mean, -kMaxInt8);
+  }
+}
+
+// Backward of pooling whole maps: target = sat(dsh(value, shift)) at every position, from word `first` of the quad on.
 static inline void SpreadDithered(const int32_t value[kWordBytes], int8_t *target, uint32_t words, int32_t shift,
                                   const QuadDither &dither, uint32_t first) {
   DitherWalk walk = WalkFrom(dither, first);

@@ -31,9 +31,9 @@ inline void LossOfOutput(Lane &lane, int32_t *words, const strop_command &c, uin
   } else {
     const int32_t shift = group.exponent - STROP_TARGET_FRACTION;
     STROP_LEAF(lane, SquaredTerms)(logits, target_of, samples, shift, terms, losses);
-    STROP_LEAF(lane, AddProducts)(terms.left, terms.upper, samples, true, terms.product);
+    STROP_LEAF(lane, AddLossProducts)(terms.left, terms.upper, samples, true, terms.product);
   }
-  STROP_LEAF(lane, AddProducts)(terms.left, terms.right, samples, false, terms.product);
+  STROP_LEAF(lane, AddLossProducts)(terms.left, terms.right, samples, false, terms.product);
   STROP_LEAF(lane, AddLosses)(terms, samples, sigmoid ? 3 : STROP_TARGET_FRACTION, losses);
   if (!group.train) return;
   STROP_LEAF(lane, LogitErrors)(terms.difference, samples, k, group.dither + k * c.batch + group.first, word);

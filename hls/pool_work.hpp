@@ -182,17 +182,6 @@ inline Rows WordOfMap(const MapPlace &place, const Part &part) {
   return OneRow(MapAt(place.offset, place.plane, part.line, 1), 1);
 }
 
-// Means of a word's sums: target = sat(rdiv(sum * 2^gain, area)).
-inline void MeansOfWord(const int32_t sum[kWordBytes], int32_t gain, uint32_t area, int8_t *target) {
-#pragma HLS INLINE off
-MeansOfWord_Byte:
-  for (uint32_t b = 0; b < kWordBytes; ++b) {
-#pragma HLS PIPELINE II = 1
-    const int32_t mean = RoundDivide32(sum[b] * (1 << gain), static_cast<int32_t>(area));
-    target[b] = static_cast<int8_t>(Clamp(mean, -kMaxInt8, kMaxInt8));
-  }
-}
-
 // What a word's sums are multiplied by before they are spread.
 inline void ScaleWord(int32_t value[kWordBytes], int32_t mantissa) {
 #pragma HLS INLINE off
@@ -212,7 +201,7 @@ AverageOverPart_Clear:
     sum[b] = part.begin == 0 ? 0 : sum[b];
   }
   STROP_LEAF(lane, SumPositions)(source, part.end - part.begin, sum);
-  if (part.end == shape.map) MeansOfWord(sum, gain, shape.map, target);
+  if (part.end == shape.map) STROP_LEAF(lane, MeansOfWord)(sum, gain, shape.map, target);
 }
 
 inline void SpreadOverPart(Lane &lane, const MapShape &shape, const Part &part, uint32_t off, const int8_t *error,

@@ -57,7 +57,7 @@ SoftmaxWords_Quad:
         int32_t target_of[kImages];
         BurstReadWords(target_of, words, targets + k * c.source_2_plane + 4 * first, samples);
         STROP_LEAF(lane, SoftmaxDifferenceSoft)(logits, target_of, samples, shift, g, terms);
-        STROP_LEAF(lane, AddProducts)(terms.left, terms.right, samples, false, g.distance);
+        STROP_LEAF(lane, AddLossProducts)(terms.left, terms.right, samples, false, g.distance);
       } else {
         STROP_LEAF(lane, SoftmaxDifference)(logits, samples, k, shift, g, terms.difference);
       }

@@ -91,7 +91,7 @@ inline void FinishSum(Lane &lane, const strop_command &c, const StreamPass &pass
                       int32_t sum[kWordBytes], const QuadDither &dither, int8_t *target) {
   (void)lane;
   if (c.opcode == STROP_OP_AVERAGE_POOL_FORWARD) {
-    MeansOfWord(sum, 0, c.kernel_h * c.kernel_w, target);
+    STROP_LEAF(lane, MeansOfWord)(sum, 0, c.kernel_h * c.kernel_w, target);
     return;
   }
   if (pass.factor != 1) ScaleWord(sum, pass.factor);

@@ -237,7 +237,7 @@ def _cost(index: int, command: np.void, layer: str) -> LayerCost:
         raise DeviceError(f"the model refuses the command {OPCODE_NAMES.get(opcode, opcode)} of layer {layer}")
     return LayerCost(
         layer,
-        _phase(command),
+        phase_of(command),
         macs=cost.macs,
         array_cycles=cost.array_cycles,
         dram_bytes=cost.load.bytes + cost.compute.bytes + cost.store.bytes + cost.words.bytes,
@@ -246,7 +246,7 @@ def _cost(index: int, command: np.void, layer: str) -> LayerCost:
     )
 
 
-def _phase(command: np.void) -> str:
+def phase_of(command: np.void) -> str:
     """Return the phase of a command. Of a transposed convolution, forward pass and input gradient are each other's."""
     phase = PHASES.get(int(command["opcode"]), OTHER)
     swapped = {"forward": "input gradient", "input gradient": "forward"}

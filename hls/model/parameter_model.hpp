@@ -24,7 +24,7 @@ inline void SoftmaxModel(Cost &cost, const TileShape &, const strop_board &board
       if (c.flags & STROP_FLAG_SOFT) {
         Cost targets = {};
         BurstWords(targets.load, board, Way::kRead, samples);
-        Loop(targets.compute, samples);  // AddProducts
+        Loop(targets.compute, samples);  // AddLossProducts
         AddTimes(cost, targets, c.channels_out);
       }
       Cost word = {};

@@ -79,7 +79,7 @@ constexpr uint32_t kDsp8 = 1;        // int8 by int8
 constexpr uint32_t kDsp8By18 = 1;    // int8 by a multiplier of L1BN
 constexpr uint32_t kDsp16 = 1;       // the dither, of whose product 16 bits are used
 constexpr uint32_t kDsp32 = 3;       // the low 32 bits of int32 by int32
-constexpr uint32_t kDsp18 = 1;       // 25 bits by 18: AddProducts, of all losses
+constexpr uint32_t kDsp18 = 1;       // 25 bits by 18: AddLossProducts, of all losses
 constexpr uint32_t kDspWide = 2;     // int32 by 18 bits
 constexpr uint32_t kAddressing = 8;  // loops that multiply to find an address, each with a multiplier of its own
 
@@ -89,7 +89,7 @@ inline uint32_t DspsOf(const TileShape &shape) {
   const uint32_t norm = lanes * (3 * kDsp8By18 + kDsp8);  // NormalizeWords, NormGradientMaxAbs and ..Words, MaskedSums
   const uint32_t dither = 4 * kDsp16;                     // of maps, normalization, pooling, residual sums
   const uint32_t sgd = 4 * kDspWide;
-  const uint32_t loss = kDsp18 + kDsp16;  // AddProducts; LogitErrors, with a dither of its own
+  const uint32_t loss = kDsp18 + kDsp16;  // AddLossProducts; LogitErrors, with a dither of its own
   return array + norm + dither + sgd + loss + kAddressing * kDsp32;
 }
 

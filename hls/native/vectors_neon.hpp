@@ -52,12 +52,15 @@ inline I8 Transposed4x4(I8 v) {
   return (I8)vcombine_s8(channels.val[0], channels.val[1]);
 }
 
-// Four channels of 32-bit values, saturated to int8, as the bytes of words.
-inline I8 PackChannels(I32 c0, I32 c1, I32 c2, I32 c3) {
-  const int16x8_t low = vcombine_s16(vqmovn_s32((int32x4_t)c0), vqmovn_s32((int32x4_t)c1));
-  const int16x8_t high = vcombine_s16(vqmovn_s32((int32x4_t)c2), vqmovn_s32((int32x4_t)c3));
-  return Transposed4x4((I8)vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+// Four vectors of 32-bit values, saturated to int8, one after the other.
+inline I8 PackInOrder(I32 a, I32 b, I32 c, I32 d) {
+  const int16x8_t low = vcombine_s16(vqmovn_s32((int32x4_t)a), vqmovn_s32((int32x4_t)b));
+  const int16x8_t high = vcombine_s16(vqmovn_s32((int32x4_t)c), vqmovn_s32((int32x4_t)d));
+  return (I8)vcombine_s8(vqmovn_s16(low), vqmovn_s16(high));
 }
+
+// Four channels as the bytes of words.
+inline I8 PackChannels(I32 c0, I32 c1, I32 c2, I32 c3) { return Transposed4x4(PackInOrder(c0, c1, c2, c3)); }
 
 // sum + the sum of each four bytes, or of each four products.
 inline I32 AddFours(I32 sum, I8 v) { return (I32)vpadalq_s16((int32x4_t)sum, vpaddlq_s8((int8x16_t)v)); }
