@@ -102,7 +102,7 @@ def _described(imported: Imported) -> dict[str, object]:
 
 def _data(arguments: argparse.Namespace, network: Shape) -> tuple[Dataset, Dataset]:
     """Return images to calibrate with and images to measure on, of the network's size, labels as its outputs."""
-    form = Form(layout=arguments.layout, network=network)
+    form = Form(layout=arguments.layout, labels=arguments.labels, network=network)
     try:
         found = load_split(arguments.data, "train", form)
     except DataError:
