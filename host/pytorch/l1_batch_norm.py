@@ -124,32 +124,28 @@ class _L1BatchNorm(nn.Module):
             self._track(mu, sigma)
         return y
 
-    @torch.no_grad()
     def _track(self, mu: Tensor, sigma: Tensor) -> None:
-        """Move the running statistics by a mini-batch's: Algorithm 1, with alpha = 1 - the rate."""
-        assert self.running_mean is not None and self.running_sigma is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        rate = self._rate(self.num_batches_tracked)
-        self.running_mean.lerp_(mu.to(self.running_mean.dtype), rate)
-        self.running_sigma.lerp_(sigma.to(self.running_sigma.dtype), rate)
+        """Move the running statistics by a mini-batch's, without gradient: Algorithm 1, alpha = 1 - the rate."""
+        mean, deviation, batches = self.running_mean, self.running_sigma, self.num_batches_tracked
+        assert mean is not None and deviation is not None and batches is not None
+        rate = self._rate(batches.add_(1))
+        mean.lerp_(mu.to(mean.dtype), rate)
+        deviation.lerp_(sigma.to(deviation.dtype), rate)
 
     def _rate(self, batches: Tensor) -> float | Tensor:
         """Return the share of mini-batch number `batches` (from 1): `momentum`; without one, all count alike."""
-        assert self.running_mean is not None
-        return (1 / batches).to(self.running_mean.dtype) if self.momentum is None else self.momentum
+        return self.momentum if self.momentum is not None else (1 / batches).float()
 
     def _check(self, input: Tensor) -> None:
-        allowed = " or ".join(f"{count} dimensions" for count in self._dimensions)
         if input.ndim not in self._dimensions:
+            allowed = " or ".join(f"{count} dimensions" for count in self._dimensions)
             raise InputError(f"{type(self).__name__} got an input of shape {list(input.shape)}; expected {allowed}")
         if input.shape[1] != self.num_features:
             raise InputError(
                 f"{type(self).__name__} of {self.num_features} channels got an input of shape {list(input.shape)}, "
                 f"which has {input.shape[1]}"
             )
-        uses_batch = self.training or self.running_mean is None
-        if uses_batch and input.numel() <= self.num_features:
+        if input.numel() <= self.num_features and (self.training or self.running_mean is None):
             raise InputError(
                 f"{type(self).__name__} needs more than one value a channel for statistics, got an input of shape "
                 f"{list(input.shape)}"

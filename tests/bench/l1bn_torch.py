@@ -3,8 +3,9 @@
     python tests/bench/l1bn_torch.py [--json]
 
 On one thread, in its processor time. The contestants take turns on the same tensors, and the fastest of many short
-rounds counts, since whatever else runs on the machine can only make a round slower. "Plain" is Eq. 5 and 9 to 11 (Wu et al., "L1-Norm Batch Normalization for Efficient Training
-of Deep Neural Networks", IEEE TNNLS 2018) as they are printed, left to autograd.
+rounds counts, since whatever else runs on the machine can only make a round slower. "Plain" is Eq. 5 and 9 to 11 of
+Wu et al., "L1-Norm Batch Normalization for Efficient Training of Deep Neural Networks", IEEE TNNLS 2018, as they are
+printed and left to autograd.
 """
 
 from __future__ import annotations
