@@ -8,7 +8,8 @@
  * out, R S filter height and width. m = N*H*W of the tensor spoken of.
  *
  * Memory. Every tensor lies in one arena; a command names it by its byte offset, never by an address, so the same program
- * runs on every device. Offsets are multiples of STROP_ALIGN_BYTES.
+ * runs on every device. Offsets are multiples of STROP_ALIGN_BYTES; those of words of channels, where they are the words of
+ * a part of a joint map, are multiples of 16, a quad's.
  *   feature map   int8, in words of 64 bytes. A word holds one position of 4 channels (a quad) in 16 images (an image
  *                 group): byte 4 * (n % 16) + c % 4. Words lie as [ceil(C/4)][ceil(N/16)][H][W]; consecutive quads are
  *                 `plane` bytes apart, at least ceil(N/16)*H*W words. Bytes of channels beyond C and of images beyond N
@@ -264,15 +265,15 @@
 #define STROP_FLAG_EXPONENT_PER_ROW 0x020
 #define STROP_FLAG_VIEW 0x040
 #define STROP_FLAG_VIEW_PER_ROW 0x080
-#define STROP_FLAG_TRANSPOSED 0x100 /* a convolution's command serves a transposed one; not with _PIXELS, _LOGITS, _BIAS, _FLAT */
+#define STROP_FLAG_TRANSPOSED 0x100 /* a convolution serves a transposed one; not with _PIXELS, _LOGITS, _BIAS, _FLAT */
 #define STROP_FLAG_PIXELS 0x200     /* the convolution's input is a pixel map */
 #define STROP_FLAG_FLAT 0x400       /* a Linear layer on a map: its gradient is dithered as one of features */
 #define STROP_FLAG_RUNNING 0x800    /* L1BN in a stream, as its opcodes say; never together with STROP_FLAG_FIXED */
 #define STROP_FLAG_SOFT 0x1000      /* the loss is by soft targets; never together with STROP_FLAG_FIXED */
 
 /* ---- activations fused into L1BN ---------------------------------------------------------------------------------- */
-#define STROP_ACTIVATION_NONE 0       /* clamp to [-127, 127]; the gradient passes where abs(y) < 127 */
-#define STROP_ACTIVATION_RELU 1       /* clamp to [0, 127]; the gradient passes where 0 < y < 127 */
+#define STROP_ACTIVATION_NONE 0 /* clamp to [-127, 127]; the gradient passes where abs(y) < 127 */
+#define STROP_ACTIVATION_RELU 1 /* clamp to [0, 127]; the gradient passes where 0 < y < 127 */
 
 /* ---- the command: 64 words, 256 bytes ----------------------------------------------------------------------------- */
 typedef struct strop_command {
@@ -324,8 +325,8 @@ typedef struct strop_command {
   uint32_t statistics;    /* strop_channel_statistics [K] */
   uint32_t grad_gamma;
   uint32_t grad_beta;
-  int32_t exponent; /* of the output of L1BN, ADD, ACTIVATION (NUMERICS: ey) and INPUT; the gain of global average pooling */
-  uint32_t table; /* of an activation */
+  int32_t exponent; /* ey of L1BN, ADD and ACTIVATION (NUMERICS); of INPUT; gain of global average pooling */
+  uint32_t table;   /* of an activation */
   /* loss; offsets count from the slot */
   uint32_t labels;
   /* SGD, WEIGHT_VIEW, ELASTIC_PULL */
@@ -353,7 +354,7 @@ typedef struct strop_site {
   int32_t used; /* shift of the last training step: what STROP_FLAG_FIXED uses */
   int32_t over; /* last counts, for inspection */
   int32_t half;
-  int32_t reference; /* of an error: the exponent it arrived with in the last training step, which `next` counts from; else 0 */
+  int32_t reference; /* of an error: its exponent in the last training step, which `next` counts from; else 0 */
   int32_t reserved[2];
 } strop_site;
 

@@ -39,6 +39,11 @@ inline Pass LayerPass(const TileShape &shape, const strop_command &c, MacMode mo
 
 inline uint32_t DepthQuads(const Pass &p) { return QuadsOf(p, Smaller(p.depth.merged, p.depth.channels)); }
 
+// The order in which a map's elements are dithered: as they lie in [channels][N][height][width].
+inline ElementOrder MapOrder(uint32_t batch, uint32_t height, uint32_t width) {
+  return {batch * height * width, height * width, width, 1};
+}
+
 // Forward and weight gradient: output channels meet windows over the layer's input, in chunks of at most `most_groups` groups.
 inline Pass OutputPass(const TileShape &shape, const strop_command &c, MacMode mode, uint32_t most_groups) {
   Pass p = LayerPass(shape, c, mode);
@@ -48,6 +53,7 @@ inline Pass OutputPass(const TileShape &shape, const strop_command &c, MacMode m
   p.tiling = PlanTiling(shape, p.window, DepthQuads(p), most_groups);
   p.out_h = c.height_out;
   p.out_w = c.width_out;
+  p.order = MapOrder(c.batch, c.height_out, c.width_out);
   return p;
 }
 
@@ -90,7 +96,7 @@ inline Pass InputGradientPass(const TileShape &shape, const strop_command &c, ui
   const uint32_t map = c.height_in * c.width_in;
   const bool features = (c.flags & STROP_FLAG_FLAT) != 0;  // ordered as [C*H*W][N]
   p.order = features ? ElementOrder{map * c.batch, 1, c.width_in * c.batch, c.batch}
-                     : ElementOrder{c.batch * map, map, c.width_in, 1};
+                     : MapOrder(c.batch, c.height_in, c.width_in);
   return p;
 }
 
@@ -125,54 +131,75 @@ RunInputGradient_PhaseH:
   }
 }
 
-// CONV_FORWARD: 1.3 steps 1 and 2, or the logits of 1.6.
-inline uint32_t ConvForward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
-                            const strop_command &c) {
-  const int32_t source_exponent = ReadWord(words, c.source_exponent);
-  if (c.flags & STROP_FLAG_LOGITS) {
-    const int32_t exponent = source_exponent + ReadWord(words, c.weight_exponent);
-    RunForward(machine, maps, filters, dram, words, c, {StoreMode::kLogits, 0, 0, c.beta, exponent});
-    WriteWord(words, c.target_exponent, exponent);
-    return STROP_STATUS_OK;
+// Whether the command makes a gradient, which is dithered: in a transposed convolution forward pass and input gradient have each
+// other's sums (1.14).
+inline bool MakesGradient(const strop_command &c) {
+  return (c.opcode == STROP_OP_CONV_INPUT_GRADIENT) != ((c.flags & STROP_FLAG_TRANSPOSED) != 0);
+}
+
+// The sums of CONV_FORWARD or CONV_INPUT_GRADIENT.
+inline void RunSums(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                    const strop_command &c, const Store &store) {
+  if (c.opcode == STROP_OP_CONV_FORWARD) {
+    RunForward(machine, maps, filters, dram, words, c, store);
+  } else {
+    RunInputGradient(machine, maps, filters, dram, words, c, store);
   }
-  const bool fixed = (c.flags & STROP_FLAG_FIXED) != 0;
+}
+
+// Elements of the map that the sums become.
+inline uint32_t ElementsOfSums(const strop_command &c) {
+  return c.opcode == STROP_OP_CONV_FORWARD ? c.channels_out * c.batch * c.height_out * c.width_out
+                                           : c.channels_in * c.batch * c.height_in * c.width_in;
+}
+
+// A gradient has one exponent; a pre-norm map one a channel, with that of the channel's weights (transposed: one for all rows).
+inline void WriteExponents(int32_t *words, const strop_command &c, int32_t shift) {
+  const bool forward = c.opcode == STROP_OP_CONV_FORWARD;
+  const uint32_t count = MakesGradient(c) ? 1 : (forward ? c.channels_out : c.channels_in);
+  const uint32_t step = forward ? 4 : 0;
+  const int32_t source_exponent = ReadWord(words, c.source_exponent);
+ConvExponents_Channel:
+  for (uint32_t k = 0; k < count; ++k) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
+    const int32_t weight_exponent = ReadWord(words, c.weight_exponent + step * k);
+    WriteWord(words, c.target_exponent + 4 * k, source_exponent + weight_exponent - shift);
+  }
+}
+
+// The sums as an int8 map, by the command's site: 1.3 step 2, or 1.7 step 6.
+inline uint32_t ConvMap(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                        const strop_command &c) {
+  const bool gradient = MakesGradient(c);
+  const bool fixed = !gradient && (c.flags & STROP_FLAG_FIXED) != 0;
   const Site site = ReadSite(words, c.site);
   if (fixed && !site.set) return STROP_STATUS_SITE_UNSET;
+  const uint32_t dither = gradient ? NextDither(words, c.dither) : 0;
   ClearCounters(machine);
-  int32_t shift = fixed ? site.used : site.next;
+  const int32_t arriving = gradient ? ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent) : 0;
+  int32_t shift = fixed ? site.used : (gradient ? FollowingShift(site, arriving) : site.next);
   if (!site.set) {
-    RunForward(machine, maps, filters, dram, words, c, {StoreMode::kMeasure, 0, 0, 0, 0});
+    RunSums(machine, maps, filters, dram, words, c, {StoreMode::kMeasure, 0, 0, 0, 0});
     shift = ShiftFor(MaxAbsOfLanes(machine));
   }
-  RunForward(machine, maps, filters, dram, words, c, {StoreMode::kRound, shift, 0, 0, 0});
+  const StoreMode mode = gradient ? StoreMode::kDither : StoreMode::kRound;
+  RunSums(machine, maps, filters, dram, words, c, {mode, shift, dither, 0, 0});
   if (!fixed) {
-    const uint32_t elements = c.channels_out * c.batch * c.height_out * c.width_out;
-    AdvanceSite(machine, words, c.site, site.set, shift, 0, elements, STROP_PRE_NORM_RATE_LOG2);
+    const uint32_t rate_log2 = gradient ? STROP_ERROR_RATE_LOG2 : STROP_PRE_NORM_RATE_LOG2;
+    AdvanceSite(machine, words, c.site, site.set, shift, arriving, ElementsOfSums(c), rate_log2);
   }
-ConvForward_Exponent:
-  for (uint32_t k = 0; k < c.channels_out; ++k) {
-#pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096
-    WriteWord(words, c.target_exponent + 4 * k, source_exponent + ReadWord(words, c.weight_exponent + 4 * k) - shift);
-  }
+  WriteExponents(words, c, shift);
   return STROP_STATUS_OK;
 }
 
-// CONV_INPUT_GRADIENT: 1.7 step 6.
-inline uint32_t ConvInputGradient(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
-                                  int32_t *words, const strop_command &c) {
-  const uint32_t dither = NextDither(words, c.dither);
-  const Site site = ReadSite(words, c.site);
-  ClearCounters(machine);
+// CONV_FORWARD and CONV_INPUT_GRADIENT: a map, or the logits of 1.6.
+inline uint32_t Convolution(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
+                            const strop_command &c) {
+  const bool logits = c.opcode == STROP_OP_CONV_FORWARD && (c.flags & STROP_FLAG_LOGITS) != 0;
+  if (!logits) return ConvMap(machine, maps, filters, dram, words, c);
   const int32_t exponent = ReadWord(words, c.source_exponent) + ReadWord(words, c.weight_exponent);
-  int32_t shift = FollowingShift(site, exponent);
-  if (!site.set) {
-    RunInputGradient(machine, maps, filters, dram, words, c, {StoreMode::kMeasure, 0, 0, 0, 0});
-    shift = ShiftFor(MaxAbsOfLanes(machine));
-  }
-  RunInputGradient(machine, maps, filters, dram, words, c, {StoreMode::kDither, shift, dither, 0, 0});
-  const uint32_t elements = c.channels_in * c.batch * c.height_in * c.width_in;
-  AdvanceSite(machine, words, c.site, site.set, shift, exponent, elements, STROP_ERROR_RATE_LOG2);
-  WriteWord(words, c.target_exponent, exponent - shift);
+  RunForward(machine, maps, filters, dram, words, c, {StoreMode::kLogits, 0, 0, c.beta, exponent});
+  WriteWord(words, c.target_exponent, exponent);
   return STROP_STATUS_OK;
 }
 
@@ -206,7 +233,8 @@ inline uint32_t ConvWeightGradient(Machine &machine, const int8_t *maps, const i
   }
   STROP_ON_LANES(machine, WorkOf(c), MacPass(lane, maps, filters, dram, words, p));
   const int32_t source_exponent = ReadWord(words, c.source_2_exponent);
-  const uint32_t step = (c.flags & STROP_FLAG_BIAS) ? 0 : 4;  // an error before L1BN has an exponent a channel
+  // an error before L1BN has an exponent a channel; the map that a transposed convolution reads has one
+  const uint32_t step = (c.flags & (STROP_FLAG_BIAS | STROP_FLAG_TRANSPOSED)) ? 0 : 4;
 ConvWeightGradient_Exponent:
   for (uint32_t k = 0; k < c.channels_out; ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4096

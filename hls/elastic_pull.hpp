@@ -19,7 +19,9 @@ inline void PullParts(Lane &lane, const int8_t *dram, int32_t *words, const stro
 #if STROP_HARDWARE
   int32_t held_anchor[kPullValues];
 #pragma HLS ARRAY_RESHAPE variable = held_anchor type = cyclic factor = kPortValues
+#if STROP_WIDE_ARRAY
 #pragma HLS BIND_STORAGE variable = held_anchor type = ram_s2p impl = lutram
+#endif
 #endif
 PullParts_Part:
   for (uint32_t part = lane.First(parts); part < last; ++part) {

@@ -33,6 +33,13 @@ inline int64_t RoundDivide(int64_t a, int64_t b) {
   return (numerator % (2 * b) < 0) ? quotient - 1 : quotient;
 }
 
+// The same for |a| < 2^29 and b < 2^29: a divider of 32 bits.
+inline int32_t RoundDivide32(int32_t a, int32_t b) {
+  const int32_t numerator = 2 * a + b;
+  const int32_t quotient = numerator / (2 * b);
+  return (numerator % (2 * b) < 0) ? quotient - 1 : quotient;
+}
+
 // bitlen: number of bits of x.
 inline int32_t BitLength(uint32_t x) {
   int32_t bits = 0;

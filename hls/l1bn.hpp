@@ -163,8 +163,7 @@ inline uint32_t L1bnBackward(Machine &machine, const int8_t *maps, const int8_t 
   }
   STROP_ON_LANES(machine, work, StreamShare(lane, maps, filters, dram, words, c, gradient));
   AdvanceSite(machine, words, c.site, site.set, gradient.shift, arriving, ElementsOf(shape), STROP_ERROR_RATE_LOG2);
-  const int32_t error_exponent =
-      arriving + c.exponent + STROP_SCALE_FRACTION - gradient.shift;
+  const int32_t error_exponent = arriving + c.exponent + STROP_SCALE_FRACTION - gradient.shift;
 L1bnBackward_Exponent:
   for (uint32_t quad = 0; quad < shape.quads; ++quad) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 1024

@@ -25,8 +25,9 @@ enum Uses : uint32_t {
   kUsesDilation = 256,
   kUsesActivation = 512,
   kUsesExponent = 1024,
-  kUsesRows = 2048,  // with columns
-  kSums = 4096,      // over batch, height_out and width_out
+  kUsesRows = 2048,     // with columns
+  kSums = 4096,         // over batch, height_out and width_out
+  kUsesFactors = 8192,  // stride_h and stride_w, by which the output is larger
 };
 
 // What the command uses; 0 for an unknown opcode.
@@ -46,6 +47,8 @@ inline uint32_t UsesOf(const strop_command &c) {
       return map_out | kUsesActivation | kUsesExponent | kSums;
     case STROP_OP_MAX_POOL_FORWARD:
     case STROP_OP_MAX_POOL_BACKWARD:
+    case STROP_OP_AVERAGE_POOL_FORWARD:
+    case STROP_OP_AVERAGE_POOL_BACKWARD:
       return map_in | kUsesSizeOut | kUsesKernel | kUsesStride;
     case STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD:
     case STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD:
@@ -53,6 +56,8 @@ inline uint32_t UsesOf(const strop_command &c) {
     case STROP_OP_UNFLATTEN:
       return map_in;
     case STROP_OP_SOFTMAX_CROSS_ENTROPY:
+    case STROP_OP_SIGMOID_CROSS_ENTROPY:
+    case STROP_OP_SQUARED_ERROR:
       return kUsesBatch | kUsesOut;
     case STROP_OP_SGD:
       return kUsesRows | ((c.flags & STROP_FLAG_VIEW) ? view : 0);
@@ -64,8 +69,14 @@ inline uint32_t UsesOf(const strop_command &c) {
       return map_out | kUsesActivation | kUsesExponent;
     case STROP_OP_ADD_BACKWARD:
       return map_out | kUsesActivation;
+    case STROP_OP_ACTIVATION_FORWARD:
+      return map_out | kUsesExponent;
+    case STROP_OP_ACTIVATION_BACKWARD:
     case STROP_OP_ADD_GRADIENT:
       return map_out;
+    case STROP_OP_UPSAMPLE_FORWARD:
+    case STROP_OP_UPSAMPLE_BACKWARD:
+      return map_in | kUsesSizeOut | kUsesFactors;
     default:
       return 0;
   }
@@ -75,6 +86,21 @@ inline uint32_t UsesOf(const strop_command &c) {
 inline bool TakesPixels(uint32_t opcode) {
   return opcode == STROP_OP_INPUT || opcode == STROP_OP_CONV_FORWARD || opcode == STROP_OP_CONV_WEIGHT_GRADIENT ||
          opcode == STROP_OP_SGD || opcode == STROP_OP_WEIGHT_VIEW;
+}
+
+// Flags that STROP_FLAG_TRANSPOSED may not come with.
+constexpr uint32_t kNotTransposed = STROP_FLAG_PIXELS | STROP_FLAG_LOGITS | STROP_FLAG_BIAS | STROP_FLAG_FLAT;
+
+// The commands that may have STROP_FLAG_TRANSPOSED.
+inline bool MayBeTransposed(const strop_command &c) {
+  const bool convolution = c.opcode == STROP_OP_CONV_FORWARD || c.opcode == STROP_OP_CONV_INPUT_GRADIENT ||
+                           c.opcode == STROP_OP_CONV_WEIGHT_GRADIENT;
+  return convolution && (c.flags & kNotTransposed) == 0;
+}
+
+inline bool IsLoss(uint32_t opcode) {
+  return opcode == STROP_OP_SOFTMAX_CROSS_ENTROPY || opcode == STROP_OP_SIGMOID_CROSS_ENTROPY ||
+         opcode == STROP_OP_SQUARED_ERROR;
 }
 
 #define STROP_WORD_OF(field) (static_cast<uint32_t>(offsetof(strop_command, field)) / 4)
@@ -93,9 +119,10 @@ inline uint32_t WordBeyondLimit(const strop_command &c) {
   const uint32_t uses = UsesOf(c);
   const bool pixels = (c.flags & STROP_FLAG_PIXELS) != 0;
   const bool input = c.opcode == STROP_OP_INPUT;
-  const uint32_t most_out = c.opcode == STROP_OP_SOFTMAX_CROSS_ENTROPY ? STROP_MAX_CLASSES : STROP_MAX_CHANNELS;
+  const uint32_t most_out = IsLoss(c.opcode) ? STROP_MAX_CLASSES : STROP_MAX_CHANNELS;
   const uint32_t most_in = pixels ? STROP_MAX_PIXEL_CHANNELS : STROP_MAX_CHANNELS;
-  STROP_REFUSE((c.flags & STROP_FLAG_TRANSPOSED) || (pixels && !TakesPixels(c.opcode)), flags);
+  STROP_REFUSE((c.flags & STROP_FLAG_TRANSPOSED) && !MayBeTransposed(c), flags);
+  STROP_REFUSE(pixels && !TakesPixels(c.opcode), flags);
   STROP_REFUSE((c.flags & STROP_FLAG_FIXED) && (c.flags & (STROP_FLAG_RUNNING | STROP_FLAG_SOFT)), flags);
   STROP_REFUSE((uses & kUsesActivation) && c.activation > STROP_ACTIVATION_RELU, activation);
   STROP_LIMIT(uses & kUsesBatch, batch, 1, STROP_MAX_BATCH);
@@ -107,12 +134,14 @@ inline uint32_t WordBeyondLimit(const strop_command &c) {
   STROP_LIMIT(uses & kUsesSizeOut, width_out, 1, STROP_MAX_SIDE);
   STROP_LIMIT(uses & kUsesKernel, kernel_h, 1, STROP_MAX_KERNEL);
   STROP_LIMIT(uses & kUsesKernel, kernel_w, 1, STROP_MAX_KERNEL);
-  STROP_LIMIT(uses & kUsesStride, stride_h, 1, STROP_MAX_STRIDE);
-  STROP_LIMIT(uses & kUsesStride, stride_w, 1, STROP_MAX_STRIDE);
+  STROP_LIMIT(uses & (kUsesStride | kUsesFactors), stride_h, 1, STROP_MAX_STRIDE);
+  STROP_LIMIT(uses & (kUsesStride | kUsesFactors), stride_w, 1, STROP_MAX_STRIDE);
   STROP_LIMIT(uses & kUsesGroups, groups, 1, pixels ? 1 : STROP_MAX_CHANNELS);
   STROP_LIMIT(uses & kUsesDilation, dilation_h, 1, 1);
   STROP_LIMIT(uses & kUsesDilation, dilation_w, 1, 1);
   STROP_REFUSE((uses & kUsesExponent) && (c.exponent < 0 || c.exponent > STROP_MAX_EXPONENT), exponent);
+  const bool gains = c.opcode == STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD;
+  STROP_REFUSE(gains && (c.exponent < 0 || c.exponent > STROP_MAX_POOL_GAIN), exponent);
   STROP_LIMIT(uses & kUsesRows, rows, 1, c.opcode == STROP_OP_ELASTIC_PULL ? 1 : 0x7FFFFFFF);
   STROP_LIMIT(uses & kUsesRows, columns, 1, 0x7FFFFFFF);
   STROP_REFUSE(input && pixels && c.columns >= STROP_MAX_KERNEL, columns);
@@ -127,6 +156,9 @@ inline uint32_t WordBeyondLimit(const strop_command &c) {
   STROP_REFUSE(windows && c.pad_left >= (pixels ? 1 : c.kernel_w), pad_left);
   STROP_REFUSE(windows && WindowsLeaveMap(c.height_out, c.stride_h, c.pad_top, c.height_in), height_out);
   STROP_REFUSE(windows && WindowsLeaveMap(c.width_out, c.stride_w, c.pad_left, c.width_in), width_out);
+  const bool enlarges = (uses & kUsesFactors) != 0;
+  STROP_REFUSE(enlarges && c.height_out != c.height_in * c.stride_h, height_out);
+  STROP_REFUSE(enlarges && c.width_out != c.width_in * c.stride_w, width_out);
   const bool logits = c.opcode == STROP_OP_CONV_FORWARD && (c.flags & STROP_FLAG_LOGITS) != 0;
   STROP_REFUSE(logits && c.height_out != 1, height_out);
   STROP_REFUSE(logits && c.width_out != 1, width_out);

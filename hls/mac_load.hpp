@@ -77,6 +77,13 @@ inline void LoadRegion(const int8_t *dram, const Region &region, uint32_t map_h,
   for (uint32_t q = 0; q < region.quads; ++q) {
     for (uint32_t n = 0; n < region.images; ++n) {
       const int8_t *map = dram + region.source + q * region.plane + n * region.image + from * kWordBytes;
+      if (held == map_w && held == region.width && region.y >= 0 &&
+          static_cast<uint32_t>(region.y) + region.height <= map_h) {
+        const uint32_t bytes = region.height * line;  // whole lines of the map, without a border
+        __builtin_memcpy(planes, map + static_cast<uint32_t>(region.y) * line, bytes);
+        planes += bytes;
+        continue;
+      }
       for (uint32_t row = 0; row < region.height; ++row, planes += line) {
         const int32_t y = region.y + static_cast<int32_t>(row);
         if (y < 0 || y >= static_cast<int32_t>(map_h)) {

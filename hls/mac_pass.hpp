@@ -11,6 +11,9 @@
 
 #include "mac_load.hpp"
 #include "mac_store.hpp"
+#ifndef __SYNTHESIS__
+#include "native/native_jobs.hpp"
+#endif
 
 namespace strop {
 
@@ -93,6 +96,11 @@ MacPass_Job:
     const bool last = job.last || (gradient && index + 1 == end);
     // a weight gradient is whole where this lane has all of its tiles
     const bool shared = gradient && (index % tiles + 1 != tiles || index + 1 - begin < tiles);
+#if !STROP_HARDWARE
+    if (job.rows > 0 &&
+        native::DoneNatively(lane, maps, filters, dram, words, p, job, index, weights_held, first, last, shared))
+      continue;
+#endif
     if (job.rows > 0) {
       LoadJob(lane, maps, p, job, operands);
       MultiplyJob(lane, filters, p, job, index, weights_held, first, last, operands, finished);

@@ -20,6 +20,9 @@ inline Place PlaceOf(const Pass &p, uint32_t row_quad) {
   return {row_quad / map, row_quad % map / p.out_w, row_quad % p.out_w};
 }
 
+// Whether windows lie side by side, in which case the emulator needs no copy on their way.
+inline bool AreNeighbours(const uint32_t *places, uint32_t count) { return places[count - 1] - places[0] + 1 == count; }
+
 // Words of one quad of results to their places: every word is a burst of its own, and the bursts follow each other without a gap.
 inline void WriteWords(int8_t *dram, uint32_t plane, const uint32_t *places, uint32_t count, const int8_t *results) {
 WriteWords_Word:
@@ -60,6 +63,12 @@ StoreMaps_Quad:
     alignas(64) int8_t results[kTileWords * kWordBytes];
     const Place place = PlaceOf(p, (job.group * p.rows.merged + job.first_row + row) / kQuad);
     const uint32_t plane = p.target + place.quad * p.target_plane + (place.y * p.out_w + place.x) * kWordBytes;
+#if !STROP_HARDWARE
+    if (AreNeighbours(places, count)) {
+      RequantizeQuad(lane, p, place, row, count, positions, finished, dram + plane + places[0] * kWordBytes);
+      continue;
+    }
+#endif
     RequantizeQuad(lane, p, place, row, count, positions, finished, results);
     WriteWords(dram, plane, places, count, results);
   }

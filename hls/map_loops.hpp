@@ -1,4 +1,4 @@
-// The leaf loops of pooling, residual sums, and of the way from images to words. Bytes of channels and images that do not exist are 0
+// The leaf loops of pooling, upsampling, residual sums, and of the way from images to words. Bytes of channels and images that do not exist are 0
 // and stay 0.
 #ifndef STROP_LEAVES
 #error "define STROP_LEAVES, the namespace of this compilation: see leaf_loops.hpp"
@@ -130,7 +130,18 @@ SumPositions_Word:
   }
 }
 
-// Its backward: target = sat(dsh(value, shift)) at every position, from word `first` of the quad on.
+// Means of a word's sums: target = sat(rdiv(sum * 2^gain, area)). One divider for all kinds of average pooling.
+static inline void MeansOfWord(const int32_t sum[kWordBytes], int32_t gain, uint32_t area, int8_t *target) {
+#pragma HLS INLINE off
+MeansOfWord_Byte:
+  for (uint32_t b = 0; b < kWordBytes; ++b) {
+#pragma HLS PIPELINE II = 1
+    const int32_t mean = RoundDivide32(sum[b] * (1 << gain), static_cast<int32_t>(area));
+    target[b] = Sat8(mean, -kMaxInt8);
+  }
+}
+
+// Backward of pooling whole maps: target = sat(dsh(value, shift)) at every position, from word `first` of the quad on.
 static inline void SpreadDithered(const int32_t value[kWordBytes], int8_t *target, uint32_t words, int32_t shift,
                                   const QuadDither &dither, uint32_t first) {
   DitherWalk walk = WalkFrom(dither, first);
@@ -146,6 +157,49 @@ SpreadDithered_Word:
       target[w * kWordBytes + b] = Sat8((value[b] + bits) >> shift, -kMaxInt8);
     }
     NextWord(dither, walk);
+  }
+}
+
+// Sums of 2x2 words in two rows, divided by 4: dithered, or rounded half up. From word `first` of the quad on.
+static inline void QuarterSums(const int8_t *row0, const int8_t *row1, int8_t *target, uint32_t words, bool dithered,
+                               const QuadDither &dither, uint32_t first) {
+  DitherWalk walk = {0, 0};
+  if (dithered) walk = WalkFrom(dither, first);
+QuarterSums_Word:
+  for (uint32_t w = 0; w < words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 64
+#pragma HLS PIPELINE II = kWordCycles
+    const uint32_t index = DitherProduct(walk.index);
+#pragma HLS BIND_OP variable = index op = mul impl = fabric
+  QuarterSums_Byte:
+    for (uint32_t i = 0; i < kWordBytes; ++i) {
+#pragma HLS UNROLL
+      const uint32_t left = 2 * w * kWordBytes + i;
+      const uint32_t right = left + kWordBytes;
+      const int32_t sum = row0[left] + row0[right] + row1[left] + row1[right];
+      const int32_t rounding = dithered ? DitherBits(dither.lane[i] + index, 2) : 2;
+      target[w * kWordBytes + i] = static_cast<int8_t>((sum + rounding) >> 2);
+    }
+    if (dithered) NextWord(dither, walk);
+  }
+}
+
+// Every source word `times` times, until `words` are written.
+static inline void RepeatWords(const int8_t *source, uint32_t times, int8_t *target, uint32_t words) {
+  uint32_t from = 0;
+  uint32_t turn = 0;
+RepeatWords_Word:
+  for (uint32_t w = 0; w < words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 128
+#pragma HLS PIPELINE II = kWordCycles
+  RepeatWords_Byte:
+    for (uint32_t b = 0; b < kWordBytes; ++b) {
+#pragma HLS UNROLL
+      target[w * kWordBytes + b] = source[from + b];
+    }
+    const bool last = turn + 1 == times;
+    from += last ? kWordBytes : 0;
+    turn = last ? 0 : turn + 1;
   }
 }
 

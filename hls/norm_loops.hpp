@@ -9,6 +9,9 @@ namespace STROP_LEAVES {
 // M is within +-(2^17 - 1) (1.3 step 6). Said like this the tool sees that one multiplier of a DSP takes it.
 static inline int32_t Signed18(int32_t m) { return static_cast<int32_t>(static_cast<uint32_t>(m) << 14) >> 14; }
 
+// The same of 25 bits, its other operand.
+static inline int32_t Signed25(int32_t m) { return static_cast<int32_t>(static_cast<uint32_t>(m) << 7) >> 7; }
+
 // The sum of each channel is added to `sum`.
 static inline void SumWords(const int8_t *x, uint32_t words, int32_t sum[kQuad]) {
   int32_t total[kQuad] = {0, 0, 0, 0};

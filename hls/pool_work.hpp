@@ -1,4 +1,5 @@
-// What a streaming pass over windows computes: max pooling and global average pooling (NUMERICS.md 1.3, 1.7, 1.10).
+// What a streaming pass over windows computes: max pooling and global average pooling (NUMERICS.md 1.3, 1.7, 1.10), and what other
+// sums over windows share with them (window_sums.hpp).
 #ifndef STROP_POOL_WORK_HPP
 #define STROP_POOL_WORK_HPP
 
@@ -33,6 +34,11 @@ struct AxisRange {
 inline AxisRange WindowRange(uint32_t i, uint32_t stride, uint32_t pad, uint32_t kernel, uint32_t size) {
   const uint32_t begin = i * stride;
   return {begin > pad ? begin - pad : 0, Smaller(begin + kernel - pad, size)};
+}
+
+// The windows over padded position `at` along one axis: [first, last).
+inline AxisRange WindowsOver(uint32_t at, uint32_t stride, uint32_t kernel, uint32_t windows) {
+  return {at < kernel ? 0 : (at - kernel) / stride + 1, Smaller(at / stride + 1, windows)};
 }
 
 // The windows whose tap `tap` lies inside the map, along one axis.
@@ -176,8 +182,18 @@ inline Rows WordOfMap(const MapPlace &place, const Part &part) {
   return OneRow(MapAt(place.offset, place.plane, part.line, 1), 1);
 }
 
-inline void AverageOverPart(Lane &lane, const MapShape &shape, const Part &part, const int8_t *source, int8_t *target,
-                            int32_t sum[kWordBytes]) {
+// What a word's sums are multiplied by before they are spread.
+inline void ScaleWord(int32_t value[kWordBytes], int32_t mantissa) {
+#pragma HLS INLINE off
+ScaleWord_Byte:
+  for (uint32_t b = 0; b < kWordBytes; ++b) {
+#pragma HLS PIPELINE II = 1
+    value[b] = value[b] * mantissa;
+  }
+}
+
+inline void AverageOverPart(Lane &lane, const MapShape &shape, const Part &part, int32_t gain, const int8_t *source,
+                            int8_t *target, int32_t sum[kWordBytes]) {
   (void)lane;
 AverageOverPart_Clear:
   for (uint32_t b = 0; b < kWordBytes; ++b) {
@@ -185,12 +201,7 @@ AverageOverPart_Clear:
     sum[b] = part.begin == 0 ? 0 : sum[b];
   }
   STROP_LEAF(lane, SumPositions)(source, part.end - part.begin, sum);
-  if (part.end < shape.map) return;
-AverageOverPart_Mean:
-  for (uint32_t b = 0; b < kWordBytes; ++b) {
-#pragma HLS PIPELINE II = 1
-    target[b] = static_cast<int8_t>(RoundDivide(sum[b], shape.map));
-  }
+  if (part.end == shape.map) STROP_LEAF(lane, MeansOfWord)(sum, gain, shape.map, target);
 }
 
 inline void SpreadOverPart(Lane &lane, const MapShape &shape, const Part &part, uint32_t off, const int8_t *error,
@@ -201,8 +212,9 @@ inline void SpreadOverPart(Lane &lane, const MapShape &shape, const Part &part, 
 SpreadOverPart_Byte:
   for (uint32_t b = 0; b < kWordBytes; ++b) {
 #pragma HLS PIPELINE II = 1
-    value[b] = error[b] * reciprocal.mantissa;
+    value[b] = error[b];
   }
+  ScaleWord(value, reciprocal.mantissa);
   STROP_LEAF(lane, SpreadDithered)
   (value, target, part.end - part.begin, reciprocal.shift, dither, part.line.group * shape.map + part.begin);
 }

@@ -1,4 +1,4 @@
-// Max pooling and global average pooling (NUMERICS.md 1.3, 1.7, 1.10).
+// Max pooling and global average pooling (NUMERICS.md 1.3, 1.7, 1.10). Average pooling by windows: average_pool.hpp.
 #ifndef STROP_POOLING_HPP
 #define STROP_POOLING_HPP
 
@@ -15,11 +15,6 @@ inline uint32_t MaxPoolForward(Machine &machine, const int8_t *maps, const int8_
   STROP_ON_LANES(machine, BytesOf(pass.shape), StreamShare(lane, maps, filters, dram, words, c, pass));
   WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent));
   return STROP_STATUS_OK;
-}
-
-// The windows over padded position `at` along one axis: [first, last).
-inline AxisRange WindowsOver(uint32_t at, uint32_t stride, uint32_t kernel, uint32_t windows) {
-  return {at < kernel ? 0 : (at - kernel) / stride + 1, Smaller(at / stride + 1, windows)};
 }
 
 // Words [begin, end) of a row of the target become 0.
@@ -118,16 +113,16 @@ inline uint32_t MaxPoolBackward(Machine &machine, const int8_t *maps, const int8
 
 // ---- global average pooling ------------------------------------------------------------------------------------------
 
-inline uint32_t AveragePoolForward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
-                                   int32_t *words, const strop_command &c) {
+inline uint32_t GlobalAverageForward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
+                                     int32_t *words, const strop_command &c) {
   const StreamPass pass = PassOver(StreamKind::kAverage, c, InputShape(c), 1);
   STROP_ON_LANES(machine, BytesOf(pass.shape), StreamShare(lane, maps, filters, dram, words, c, pass));
-  WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent));
+  WriteWord(words, c.target_exponent, ReadWord(words, c.source_exponent) + c.exponent);
   return STROP_STATUS_OK;
 }
 
-inline uint32_t AveragePoolBackward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
-                                    int32_t *words, const strop_command &c) {
+inline uint32_t GlobalAverageBackward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram,
+                                      int32_t *words, const strop_command &c) {
   StreamPass pass = PassOver(StreamKind::kAverageGradient, c, InputShape(c), 1);
   pass.off = NextDither(words, c.dither);
   STROP_ON_LANES(machine, BytesOf(pass.shape), StreamShare(lane, maps, filters, dram, words, c, pass));

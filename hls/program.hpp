@@ -2,15 +2,19 @@
 #ifndef STROP_PROGRAM_HPP
 #define STROP_PROGRAM_HPP
 
+#include "activation.hpp"
+#include "average_pool.hpp"
 #include "convolution.hpp"
 #include "elastic_pull.hpp"
 #include "l1bn.hpp"
 #include "layout.hpp"
 #include "limits.hpp"
+#include "output_loss.hpp"
 #include "pooling.hpp"
 #include "residual.hpp"
 #include "sgd.hpp"
 #include "softmax.hpp"
+#include "upsample.hpp"
 
 namespace strop {
 
@@ -77,6 +81,7 @@ inline strop_command FetchCommand(const int32_t *words, uint32_t at) {
   STROP_FETCH(grad_gamma);
   STROP_FETCH(grad_beta);
   STROP_FETCH(exponent);
+  STROP_FETCH(table);
   STROP_FETCH(labels);
   STROP_FETCH(rows);
   STROP_FETCH(columns);
@@ -120,9 +125,8 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
     case STROP_OP_INPUT:
       return Input(machine, maps, dram, words, c);
     case STROP_OP_CONV_FORWARD:
-      return ConvForward(machine, maps, filters, dram, words, c);
     case STROP_OP_CONV_INPUT_GRADIENT:
-      return ConvInputGradient(machine, maps, filters, dram, words, c);
+      return Convolution(machine, maps, filters, dram, words, c);
     case STROP_OP_CONV_WEIGHT_GRADIENT:
       return ConvWeightGradient(machine, maps, filters, dram, words, c);
     case STROP_OP_L1BN_FORWARD:
@@ -134,9 +138,9 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
     case STROP_OP_MAX_POOL_BACKWARD:
       return MaxPoolBackward(machine, maps, filters, dram, words, c);
     case STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD:
-      return AveragePoolForward(machine, maps, filters, dram, words, c);
+      return GlobalAverageForward(machine, maps, filters, dram, words, c);
     case STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD:
-      return AveragePoolBackward(machine, maps, filters, dram, words, c);
+      return GlobalAverageBackward(machine, maps, filters, dram, words, c);
     case STROP_OP_FLATTEN:
       return Flatten(machine, dram, words, c, false);
     case STROP_OP_UNFLATTEN:
@@ -151,10 +155,25 @@ inline uint32_t Dispatch(Machine &machine, const int8_t *maps, const int8_t *fil
       return AddForward(machine, maps, filters, dram, words, c);
     case STROP_OP_ADD_BACKWARD:
       return AddBackward(machine, maps, filters, dram, words, c);
+    case STROP_OP_ACTIVATION_FORWARD:
+      return ActivationForward(machine, maps, filters, dram, words, c);
+    case STROP_OP_ACTIVATION_BACKWARD:
+      return ActivationBackward(machine, maps, filters, dram, words, c);
+    case STROP_OP_AVERAGE_POOL_FORWARD:
+      return AveragePoolForward(machine, maps, filters, dram, words, c);
+    case STROP_OP_AVERAGE_POOL_BACKWARD:
+      return AveragePoolBackward(machine, maps, filters, dram, words, c);
+    case STROP_OP_UPSAMPLE_FORWARD:
+      return UpsampleForward(machine, maps, filters, dram, words, c);
     case STROP_OP_ADD_GRADIENT:
       return AddGradient(machine, maps, filters, dram, words, c);
     case STROP_OP_ELASTIC_PULL:
       return ElasticPull(machine, dram, words, c);
+    case STROP_OP_UPSAMPLE_BACKWARD:
+      return UpsampleBackward(machine, maps, filters, dram, words, c);
+    case STROP_OP_SIGMOID_CROSS_ENTROPY:
+    case STROP_OP_SQUARED_ERROR:
+      return OutputLoss(machine, dram, words, c, slot);
     default:
       return STROP_STATUS_UNKNOWN_OPCODE;
   }

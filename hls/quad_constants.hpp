@@ -48,6 +48,25 @@ struct SoftmaxGroup {
   int64_t distance[kImages];  // soft targets: sum of t * (largest - z4)
 };
 
+// One class or output of up to 16 samples, on its way to a loss and an error.
+struct LossTerms {
+  int32_t difference[kImages];  // of answer and target, in 2^-15
+  int32_t left[kImages];        // factors: of 25 bits,
+  int32_t right[kImages];       // and of 18
+  int32_t upper[kImages];  // squared error: the upper bits of `left`, in units of 2^kSquareBits; `right` the lower ones
+  int32_t rest[kImages];   // what is added to their product
+  int64_t product[kImages];
+};
+
+constexpr uint32_t kSquareBits =
+    12;  // a square is two products of all of its 21 bits: by the lower 12 and by the upper 9
+
+// Losses without softmax: the sums of up to 16 samples.
+struct OutputLosses {
+  int64_t loss[kImages];    // in 2^-16
+  uint32_t right[kImages];  // 1 where all outputs so far are right
+};
+
 constexpr uint32_t kPixelRow = kRow / kImages;  // bytes of one image in a row of 16 images' pixels
 
 // Dither of a map's elements (1.5): element index of the byte `b` of word `w` is lane[b] + w + (kImages - 1) * map * (w / map),

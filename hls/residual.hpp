@@ -2,6 +2,7 @@
 #ifndef STROP_RESIDUAL_HPP
 #define STROP_RESIDUAL_HPP
 
+#include "channel_exponents.hpp"
 #include "site.hpp"
 #include "stream_pass.hpp"
 
@@ -41,7 +42,7 @@ inline uint32_t AddGradient(Machine &machine, const int8_t *maps, const int8_t *
   const int32_t difference = first_is_coarse ? second - first : first - second;
   pass.shift = difference < kMaxAddShift ? difference : kMaxAddShift;
   STROP_ON_LANES(machine, BytesOf(pass.shape), StreamShare(lane, maps, filters, dram, words, c, pass));
-  WriteWord(words, c.target_exponent, first_is_coarse ? first : second);
+  HandOnExponents(words, c, pass.shape, first_is_coarse ? c.source_exponent : c.source_2_exponent, 0);
   return STROP_STATUS_OK;
 }
 

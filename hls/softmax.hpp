@@ -52,14 +52,16 @@ SoftmaxWords_Quad:
     for (uint32_t k = quad * kQuad; k < Smaller(quad * kQuad + kQuad, c.channels_out); ++k) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 4
       STROP_READ_VALUES(logits, lane.tiles.wide, words, LogitsAt(c, k, first), samples);
-      const uint32_t off = dither + k * c.batch + first;
+      LossTerms terms;
       if (c.flags & STROP_FLAG_SOFT) {
         int32_t target_of[kImages];
         BurstReadWords(target_of, words, targets + k * c.source_2_plane + 4 * first, samples);
-        STROP_LEAF(lane, SoftmaxErrorSoft)(logits, target_of, samples, k, shift, g, off, word);
+        STROP_LEAF(lane, SoftmaxDifferenceSoft)(logits, target_of, samples, shift, g, terms);
+        STROP_LEAF(lane, AddLossProducts)(terms.left, terms.right, samples, false, g.distance);
       } else {
-        STROP_LEAF(lane, SoftmaxError)(logits, samples, k, shift, g, off, word);
+        STROP_LEAF(lane, SoftmaxDifference)(logits, samples, k, shift, g, terms.difference);
       }
+      STROP_LEAF(lane, LogitErrors)(terms.difference, samples, k, dither + k * c.batch + first, word);
     }
     STROP_FLUSH_ROW(word, dram, target, kWordBytes);
   }
@@ -105,6 +107,16 @@ ReadLabelLogits_Sample:
   }
 }
 
+// What a loss leaves beside the error.
+inline void WriteLoss(int32_t *words, const strop_command &c, uint32_t slot, int64_t loss, int32_t correct) {
+  const uint32_t loss_at = STROP_FIELD_AT(slot, strop_slot, loss_sum);
+  WriteWord(words, STROP_FIELD_AT(slot, strop_slot, correct), correct);
+  WriteWord(words, STROP_FIELD_AT(slot, strop_slot, samples), static_cast<int32_t>(c.batch));
+  WriteWord(words, loss_at, static_cast<int32_t>(loss & 0xFFFFFFFF));
+  WriteWord(words, loss_at + 4, static_cast<int32_t>(loss >> 32));
+  if ((c.flags & STROP_FLAG_FIXED) == 0) WriteWord(words, c.target_exponent, STROP_ERROR_EXPONENT);
+}
+
 // A label outside [0, K) stops the command before it writes anything; `detail` then names the sample.
 inline uint32_t SoftmaxCrossEntropy(Machine &machine, int8_t *dram, int32_t *words, const strop_command &c,
                                     uint32_t slot, uint32_t &detail) {
@@ -138,12 +150,7 @@ Softmax_Group:
       correct += g.answer[n] == g.label[n] ? 1 : 0;
     }
   }
-  const uint32_t loss_at = STROP_FIELD_AT(slot, strop_slot, loss_sum);
-  WriteWord(words, STROP_FIELD_AT(slot, strop_slot, correct), correct);
-  WriteWord(words, STROP_FIELD_AT(slot, strop_slot, samples), static_cast<int32_t>(c.batch));
-  WriteWord(words, loss_at, static_cast<int32_t>(loss & 0xFFFFFFFF));
-  WriteWord(words, loss_at + 4, static_cast<int32_t>(loss >> 32));
-  if (train) WriteWord(words, c.target_exponent, STROP_ERROR_EXPONENT);
+  WriteLoss(words, c, slot, loss, correct);
   return STROP_STATUS_OK;
 }
 

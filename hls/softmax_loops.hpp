@@ -6,20 +6,21 @@
 namespace strop {
 namespace STROP_LEAVES {
 
-// z4 = clip(rsh(logit, shift), +-32767) in 32 bits.
-static inline int32_t LogitIndex(int32_t logit, int32_t shift) {
-  const int32_t limit = 32767;
+// clip(rsh(logit, shift), +-limit) in 32 bits; limit is at least 32767.
+static inline int32_t ClippedShift(int32_t logit, int32_t shift, int32_t limit) {
   if (shift <= 0) {
     const int32_t left = shift < -16 ? 16 : -shift;
-    const int32_t clipped = logit > limit ? limit : (logit < -limit ? -limit : logit);  // beyond it stays beyond
-    const int32_t moved = clipped * (1 << left);
-    return moved > limit ? limit : (moved < -limit ? -limit : moved);
+    const int32_t most = limit >> left;  // what is beyond it ends beyond the limit
+    return logit > most ? limit : (logit < -most ? -limit : logit * (1 << left));
   }
   // logit + half may pass 2^31 - 1; halved beforehand it cannot. A shift by more than 32 leaves 0 as one by 32 does.
   const int32_t right = shift > 32 ? 32 : shift;
   const int32_t moved = right == 1 ? (logit >> 1) + (logit & 1) : ((logit >> 1) + (1 << (right - 2))) >> (right - 1);
   return moved > limit ? limit : (moved < -limit ? -limit : moved);
 }
+
+// z4, the logit in sixteenths.
+static inline int32_t LogitIndex(int32_t logit, int32_t shift) { return ClippedShift(logit, shift, 32767); }
 
 static inline int32_t ExpOf(int32_t largest, int32_t index) {
   const int32_t d = largest - index;
@@ -55,36 +56,53 @@ static inline int32_t Probability(int32_t largest, int32_t index, uint32_t sum) 
   return static_cast<int32_t>(((e << 15) + (sum >> 1)) / sum);
 }
 
-// The difference of probability and target as int8. `index` is that of the element for the dither, with off.
-static inline int8_t LogitError(int32_t difference, uint32_t index) {
-  const int32_t e15 = difference > 32767 ? 32767 : (difference < -32767 ? -32767 : difference);
-  return Sat8((e15 + DitherBits(DitherProduct(index), 8)) >> 8, -kMaxInt8);
-}
-
-// The logit error of class k, into byte k % 4 of each image of `word`. `off` is the dither's, advanced to sample 0 of the class.
-static inline void SoftmaxError(const int32_t *logits, uint32_t samples, uint32_t k, int32_t shift,
-                                const SoftmaxGroup &g, uint32_t off, int8_t *word) {
-SoftmaxError_Sample:
+// Probability less one-hot, of class k.
+static inline void SoftmaxDifference(const int32_t *logits, uint32_t samples, uint32_t k, int32_t shift,
+                                     const SoftmaxGroup &g, int32_t *difference) {
+SoftmaxDifference_Sample:
   for (uint32_t n = 0; n < samples; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
 #pragma HLS PIPELINE II = 1
     const int32_t p = Probability(g.largest[n], LogitIndex(logits[n], shift), g.sum[n]);
-    word[n * kQuad + k % kQuad] = LogitError(p - (k == g.label[n] ? 32768 : 0), off + n);
+    difference[n] = p - (k == g.label[n] ? 32768 : 0);
   }
 }
 
-// The same from a target for each sample; the class's part of the loss is added to the distance.
-static inline void SoftmaxErrorSoft(const int32_t *logits, const int32_t *targets, uint32_t samples, uint32_t k,
-                                    int32_t shift, SoftmaxGroup &g, uint32_t off, int8_t *word) {
-SoftmaxErrorSoft_Sample:
+// Probability less target, and the factors of the class's part of the distance.
+static inline void SoftmaxDifferenceSoft(const int32_t *logits, const int32_t *targets, uint32_t samples, int32_t shift,
+                                         const SoftmaxGroup &g, LossTerms &terms) {
+SoftmaxDifferenceSoft_Sample:
   for (uint32_t n = 0; n < samples; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
 #pragma HLS PIPELINE II = 1
     const int32_t index = LogitIndex(logits[n], shift);
-    const int32_t target = Signed18(targets[n]);  // 17 bits, and the distance, too: one DSP
-    const int32_t distance = Signed18(g.largest[n] - index);
-    g.distance[n] += int64_t{distance} * target;
-    word[n * kQuad + k % kQuad] = LogitError(Probability(g.largest[n], index, g.sum[n]) - target, off + n);
+    const int32_t target = Signed18(targets[n]);  // 17 bits
+    terms.left[n] = g.largest[n] - index;
+    terms.right[n] = target;
+    terms.difference[n] = Probability(g.largest[n], index, g.sum[n]) - target;
+  }
+}
+
+// sums += left * right, in 25 and 18 bits: one DSP, that all losses share. `upper`: right counts in units of 2^kSquareBits.
+static inline void AddLossProducts(const int32_t *left, const int32_t *right, uint32_t samples, bool upper,
+                                   int64_t *sums) {
+AddProducts_Sample:
+  for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+    const int64_t product = int64_t{Signed25(left[n])} * Signed18(right[n]);
+    sums[n] += upper ? product * (1 << kSquareBits) : product;
+  }
+}
+
+// e8 = sat(dsh(e15, 8)) of class k, into byte k % 4 of each image of `word`. `off` is the dither's, advanced to sample 0 of the class.
+static inline void LogitErrors(const int32_t *difference, uint32_t samples, uint32_t k, uint32_t off, int8_t *word) {
+LogitErrors_Sample:
+  for (uint32_t n = 0; n < samples; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
+#pragma HLS PIPELINE II = 1
+    const int32_t e15 = difference[n] > 32767 ? 32767 : (difference[n] < -32767 ? -32767 : difference[n]);
+    word[n * kQuad + k % kQuad] = Sat8((e15 + DitherBits(DitherProduct(off + n), 8)) >> 8, -kMaxInt8);
   }
 }
 

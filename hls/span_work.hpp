@@ -1,4 +1,5 @@
-// What a streaming pass over the words of whole maps computes: the passes of L1BN (NUMERICS.md 1.3, 1.7) and the residual sums (1.11).
+// What a streaming pass over the words of whole maps computes: the passes of L1BN (NUMERICS.md 1.3, 1.7), the residual sums (1.11) and
+// activations by table (1.15).
 #ifndef STROP_SPAN_WORK_HPP
 #define STROP_SPAN_WORK_HPP
 
@@ -8,20 +9,24 @@
 namespace strop {
 
 enum class StreamKind {
-  kSum,              // L1BN forward: the sum of each channel of a
-  kDeviation,        // what is above its mean, and what equals it
-  kNormalize,        // y from a
-  kGradientSums,     // L1BN backward: S1 and S2 from error a, input b and output d
-  kGradientLargest,  // largest v of Eq. 20
-  kGradient,         // v, shifted and dithered
-  kAdd,              // y from a and b
-  kBiasGradient,     // of a layer without L1BN: the sum of each channel of error a
-  kMask,             // error a where output b lets it pass
-  kAddGradient,      // coarse a and fine b, dithered
-  kMaxPool,          // pool_work.hpp
+  kSum,               // L1BN forward: the sum of each channel of a
+  kDeviation,         // what is above its mean, and what equals it
+  kNormalize,         // y from a
+  kGradientSums,      // L1BN backward: S1 and S2 from error a, input b and output d
+  kGradientLargest,   // largest v of Eq. 20
+  kGradient,          // v, shifted and dithered
+  kAdd,               // y from a and b
+  kBiasGradient,      // of a layer without L1BN: the sum of each channel of error a
+  kMask,              // error a where output b lets it pass
+  kAddGradient,       // coarse a and fine b, dithered
+  kActivate,          // f(a) by the lane's table
+  kActivateGradient,  // error a by the table's slope at b, dithered
+  kMaxPool,           // pool_work.hpp
   kMaxPoolGradient,
   kAverage,
-  kAverageGradient
+  kAverageGradient,
+  kWindowSum,  // window_sums.hpp
+  kRepeat
 };
 
 struct StreamPass {
@@ -34,6 +39,7 @@ struct StreamPass {
   int32_t shift_b;  // kAdd
   uint32_t off;     // draw of the dither
   bool first_step;  // kDeviation: the running statistics are not set yet
+  int32_t factor;   // kWindowSum: of a sum, before the shift
 };
 
 inline StreamPass PassOver(StreamKind kind, const strop_command &c, const MapShape &shape, uint32_t sources) {
@@ -45,7 +51,8 @@ inline StreamPass PassOver(StreamKind kind, const strop_command &c, const MapSha
           0,
           0,
           0,
-          false};
+          false,
+          1};
 }
 
 inline bool HasTarget(StreamKind kind) {
@@ -53,7 +60,9 @@ inline bool HasTarget(StreamKind kind) {
          kind != StreamKind::kGradientLargest && kind != StreamKind::kBiasGradient;
 }
 
-inline bool IsDithered(StreamKind kind) { return kind == StreamKind::kGradient || kind == StreamKind::kAddGradient; }
+inline bool IsDithered(StreamKind kind) {
+  return kind == StreamKind::kGradient || kind == StreamKind::kAddGradient || kind == StreamKind::kActivateGradient;
+}
 
 // What stays on chip from span to span of a quad: its constants and what is summed over it.
 struct QuadState {
@@ -153,6 +162,14 @@ inline void WorkOnSpan(Lane &lane, int32_t *words, const strop_command &c, const
       break;
     case StreamKind::kAddGradient:
       STROP_LEAF(lane, AddDithered)(a, b, y, span.count, pass.shift, state.dither, span.first);
+      break;
+    case StreamKind::kActivate:
+      STROP_LEAF(lane, ActivateWords)
+      (a, y, span.count, span.images, ChannelsIn(pass.shape, span.quad), lane.tiles.strip);
+      break;
+    case StreamKind::kActivateGradient:
+      STROP_LEAF(lane, ActivationGradientWords)
+      (a, b, y, span.count, lane.tiles.strip, state.dither, span.first);
       break;
     default:  // windows
       break;

@@ -4,7 +4,7 @@
 #ifndef STROP_STREAM_PASS_HPP
 #define STROP_STREAM_PASS_HPP
 
-#include "pool_work.hpp"
+#include "window_sums.hpp"
 
 namespace strop {
 
@@ -40,6 +40,10 @@ inline Division DivisionOf(const strop_command &c, const StreamPass &pass) {
     case StreamKind::kAverage:
     case StreamKind::kAverageGradient:
       return {LinesOf(pass.shape, 1), MapParts(pass.shape)};
+    case StreamKind::kWindowSum:
+      return {LinesOf(pass.shape, TargetHeight(c)), SummedParts(c, pass.shape)};
+    case StreamKind::kRepeat:
+      return {LinesOf(pass.shape, TargetHeight(c)), RepeatedParts(c, pass.shape)};
     default:
       return {SpansOf(pass.shape), 1};
   }
@@ -73,6 +77,19 @@ inline Step StepAt(const strop_command &c, const StreamPass &pass, uint32_t inde
       const Part part = MapPart(pass.shape, index);
       return {span, part, WordOfMap(pass.source[0], part), none, none, PartOfMap(pass.target, pass.shape, part)};
     }
+    case StreamKind::kWindowSum: {
+      const Part part = SummedPart(c, pass.shape, index);
+      return {span,
+              part,
+              SummedSource(c, part, 0),
+              SummedSource(c, part, 1),
+              SummedSource(c, part, 2),
+              RowOfTarget(c, part)};
+    }
+    case StreamKind::kRepeat: {
+      const Part part = RepeatedPart(c, pass.shape, index);
+      return {span, part, RepeatedSource(c, part), none, none, RowOfTarget(c, part)};
+    }
     default:
       return SpanStep(pass, SpanAt(pass.shape, index, begin, end));
   }
@@ -92,9 +109,14 @@ inline void WorkOnStep(Lane &lane, int32_t *words, const strop_command &c, const
     STROP_LEAF(lane, MaxPoolBackward2x2)
     (a, b, b + PitchOf(step.b), y, y + PitchOf(step.target), step.a.words);
   } else if (pass.kind == StreamKind::kAverage) {
-    AverageOverPart(lane, pass.shape, step.part, a, y, state.of_byte);
+    AverageOverPart(lane, pass.shape, step.part, c.exponent, a, y, state.of_byte);
   } else if (pass.kind == StreamKind::kAverageGradient) {
     SpreadOverPart(lane, pass.shape, step.part, pass.off, a, y, state.of_byte, state.dither);
+  } else if (pass.kind == StreamKind::kWindowSum) {
+    const Rows source[kPorts] = {step.a, step.b, step.d};
+    SumOverRectangles(lane, c, pass, step.part, source, a, b, d, y, state.dither);
+  } else if (pass.kind == StreamKind::kRepeat) {
+    RepeatOverPart(lane, c, step.part, step.a, a, y);
   } else {
     WorkOnSpan(lane, words, c, pass, step.span, a, b, d, y, state);
   }

@@ -19,6 +19,10 @@ constexpr uint32_t kHeld = 1024;                           // values that any ot
 constexpr uint32_t kRow = 4096;                            // pixels of 16 images, of INPUT in emulation
 constexpr uint32_t kStrip = 1024;                          // bytes of one output channel's filters
 
+// Cycles of a word of values looked up in a table, of which each of the kQuad strips holds a copy with one port to read.
+constexpr uint32_t kTableCycles = kWordBytes / kQuad;
+static_assert(kTableCycles >= kWordCycles, "a word comes no faster than a port moves it");
+
 static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kStrip, "a quad's taps must fit a strip");
 static_assert(STROP_MAX_KERNEL * STROP_MAX_KERNEL * kQuad <= kHeld, "and the masters that a view is made of");
 static_assert(kTileWords * kImages <= kHeld, "a row of results must be held, as logits or as gradients");

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from strop.host.data.augmentation import check_augmentation
 from strop.host.data.dataset import Dataset
+from strop.host.data.image_stream import ImageStream
 from strop.host.schedules import Schedule, schedule_from_dict, schedule_to_dict
 from strop.runtime.cut import cut
 from strop.runtime.errors import CheckpointMismatch, InputError
@@ -72,7 +74,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class DatasetMark:
-    """How a data set is recognized: sha256 of its shape, pixels and labels. The name is only for people."""
+    """How a data set is recognized: sha256 of its shape, pixels and labels. The name is only for people.
+
+    Where the images stay in files (`ImageStream`), what these are takes the place of the pixels.
+    """
 
     name: str
     samples: int
@@ -98,7 +103,10 @@ def mark(dataset: Dataset) -> DatasetMark:
     """Return the mark of `dataset`; each is digested once, since its arrays cannot change."""
     if dataset not in _MARKS:
         sha = hashlib.sha256(repr(dataset.images.shape).encode())
-        sha.update(dataset.images.data)
+        if isinstance(dataset.images, ImageStream):
+            sha.update(dataset.images.digest.encode())
+        else:
+            sha.update(dataset.images.data)
         sha.update(dataset.labels.astype("<i4", copy=False).data)
         _MARKS[dataset] = DatasetMark(dataset.name, len(dataset), sha.hexdigest())
     return _MARKS[dataset]
@@ -123,8 +131,10 @@ class FitCursor:
     requested: Mapping[str, Any] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     done: int = 0
+    augment: str | None = None  # one of host/data/augmentation.py
 
     def __post_init__(self) -> None:
+        check_augmentation(self.augment)
         if not (0 <= self.done <= self.steps and 1 <= self.steps and 1 <= self.steps_per_epoch and self.seed >= 0):
             raise InputError(
                 f"{self.done} of {self.steps} steps, {self.steps_per_epoch} an epoch, seed {self.seed}: no such fit"
@@ -154,7 +164,12 @@ class FitCursor:
             "epochs": self.epochs,
             "steps": self.steps,
             "steps_per_epoch": self.steps_per_epoch,
+            **self._augment(),
         }
+
+    def _augment(self) -> dict[str, str]:
+        """Say how samples are augmented, if they are: manifests of other fits stay what they were."""
+        return {} if self.augment is None else {"augment": self.augment}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a manifest."""
@@ -172,6 +187,7 @@ class FitCursor:
             "done": self.done,
             "epoch": self.done // self.steps_per_epoch,  # these two follow from `done`; they are there for readers
             "step_in_epoch": self.done % self.steps_per_epoch,
+            **self._augment(),
         }
 
     @staticmethod
@@ -190,4 +206,5 @@ class FitCursor:
             requested=dict(data["requested"]),
             reasons={str(name): str(reason) for name, reason in data["reasons"].items()},
             done=int(data["done"]),
+            augment=None if data.get("augment") is None else str(data["augment"]),
         )

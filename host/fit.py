@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from strop.host.cursor import FitCursor
+from strop.host.data.augmentation import augmented
 from strop.host.data.dataset import Dataset
 from strop.host.history import EpochRecord, History, Progress, StepRecord
 from strop.host.order import epoch_order
@@ -144,13 +145,15 @@ class FitRun:
 
     def _minibatches(self, first: int, last: int) -> Iterator[Minibatch]:
         cursor, images, labels = self._cursor, self._dataset.images, self._dataset.labels
-        order = epoch_order(len(labels), cursor.seed, first // cursor.steps_per_epoch)
+        epoch = first // cursor.steps_per_epoch
+        order = epoch_order(len(labels), cursor.seed, epoch)
         for step in range(first, last):
             if self._stopping:
                 return
             start = step % cursor.steps_per_epoch * cursor.settings.batch
             rows = order[start : start + cursor.settings.batch]
-            yield Minibatch(images[rows], labels[rows], cursor.rate(step))
+            chosen = augmented(cursor.augment, images[rows], rows, cursor.seed, epoch)
+            yield Minibatch(chosen, labels[rows], cursor.rate(step))
 
     def _close_epoch(self) -> None:
         """Validate and record the epoch that has just ended, if one has. When stopping, the resumed fit does it."""

@@ -191,6 +191,7 @@ class Model:
         weight_decay: float = 0.0,
         frozen: Iterable[str] = (),
         validation: Dataset | None = None,
+        augment: str | None = None,
         seed: int = 0,
         checkpoint: str | Path | None = None,
         checkpoint_every: int | None = None,
@@ -203,7 +204,7 @@ class Model:
         is one mini-batch. `seed` and the epoch decide the order. batch and learning_rate may be "auto"; what they
         became, and why, is in the history. schedule: "constant", "step" (a tenth from 1/2, a hundredth from 5/6),
         "paper" (from 1/3, from 2/3), "cosine" (to a hundredth), or an object of strop.host.schedules. frozen: layers
-        ("conv1") that stay as they are.
+        ("conv1") that stay as they are. augment: "crop-flip" (host/data/augmentation.py) varies the training images.
 
         Every fit starts from momenta of zero, as a new optimizer does; `resume` and `partial_fit` go on with them.
 
@@ -217,9 +218,8 @@ class Model:
         if checkpoint is None and checkpoint_every is not None:
             raise InputError(f"checkpoint_every={checkpoint_every} without checkpoint=: name the file to write")
         names = layer_names(frozen)  # read once: it may be an iterator
-        request = FitRequest(
-            epochs, steps, batch, learning_rate, schedule, momentum, weight_decay, names, seed, checkpoint_every
-        )
+        words = (epochs, steps, batch, learning_rate, schedule, momentum, weight_decay, names, seed, checkpoint_every)
+        request = FitRequest(*words, augment)
         with self._residence.turn("fit"):
             cursor = self._training.plan(request, dataset)
             return self._training.run(

@@ -1,70 +1,48 @@
-"""The network zoo, and a network's first state."""
+"""The network zoo by name (networks/), and a network's first state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strop.host.networks import (
+    alexnet,
+    densenet100,
+    lenet5,
+    mobilenet,
+    mobilenet_small,
+    resnet8,
+    resnet20,
+    resnet110,
+    resnet_bottleneck,
+    vgg7,
+    vgg_small,
+    wide_densenet40,
+)
 from strop.host.order import uniform
 from strop.runtime.contract import C
 from strop.runtime.errors import InputError
-from strop.runtime.graph import (
-    L1BN,
-    Conv2d,
-    Flatten,
-    GlobalAveragePool,
-    Layer,
-    Linear,
-    MaxPool2d,
-    NetworkGraph,
-    ReLU,
-    Residual,
-)
+from strop.runtime.graph import NetworkGraph
 from strop.runtime.state import StateLayout
 
-
-def lenet5(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
-    """LeNet-5 with L1BN (Wu et al., Table II): 6C5-MP2-16C5-MP2-120-84-classes, on the image with a border of 2."""
-    layers: tuple[Layer, ...] = (
-        *(Conv2d(6, (5, 5)), L1BN(), ReLU(), MaxPool2d()),
-        *(Conv2d(16, (5, 5)), L1BN(), ReLU(), MaxPool2d()),
-        Flatten(),
-        *(Linear(120), L1BN(), ReLU()),
-        *(Linear(84), L1BN(), ReLU()),
-        Linear(classes),
-    )
-    return NetworkGraph("lenet5", input, layers, border=2)
-
-
-def vgg_small(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
-    """A small VGG: three pairs of 3x3 convolutions (32, 64, 128 channels), each pair halved by max pooling."""
-    layers: list[Layer] = []
-    for channels in (32, 64, 128):
-        for _ in range(2):
-            layers += [Conv2d(channels, (3, 3), padding=(1, 1)), L1BN(), ReLU()]
-        layers.append(MaxPool2d())
-    layers += [Flatten(), Linear(classes)]
-    return NetworkGraph("vgg-small", input, tuple(layers))
-
-
-def resnet8(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
-    """ResNet-8: a convolution and three residual blocks (16, 32, 64 channels), the last two of which halve the map."""
-    layers: list[Layer] = [Conv2d(16, (3, 3), padding=(1, 1)), L1BN(), ReLU()]
-    for channels, stride in ((16, 1), (32, 2), (64, 2)):
-        body = (
-            *(Conv2d(channels, (3, 3), (stride, stride), (1, 1)), L1BN(), ReLU()),
-            *(Conv2d(channels, (3, 3), padding=(1, 1)), L1BN()),
-        )
-        halved = (Conv2d(channels, (1, 1), (stride, stride)), L1BN())
-        layers += [Residual(body, halved if stride > 1 else ()), ReLU()]
-    layers += [GlobalAveragePool(), Linear(classes)]
-    return NetworkGraph("resnet8", input, tuple(layers))
-
-
-MODELS: dict[str, Callable[..., NetworkGraph]] = {"lenet5": lenet5, "vgg-small": vgg_small, "resnet8": resnet8}
+MODELS: dict[str, Callable[..., NetworkGraph]] = {
+    "lenet5": lenet5,
+    "vgg-small": vgg_small,
+    "vgg7": vgg7,
+    "resnet8": resnet8,
+    "resnet20": resnet20,
+    "resnet110": resnet110,
+    "resnet110-bottleneck": partial(resnet_bottleneck, 110),
+    "densenet100": densenet100,
+    "wide-densenet40": wide_densenet40,
+    "alexnet": alexnet,
+    "mobilenet": mobilenet,
+    "mobilenet-small": mobilenet_small,
+}
 
 
 def build_model(name: str, input: tuple[int, int, int], classes: int) -> NetworkGraph:

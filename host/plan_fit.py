@@ -34,6 +34,7 @@ class FitRequest:
     frozen: Iterable[str]
     seed: int
     checkpoint_every: int | None
+    augment: str | None = None
 
 
 def plan_fit(
@@ -67,6 +68,7 @@ def plan_fit(
         checkpoint_every=None if every is None else whole("checkpoint_every", every, 1),
         requested=_words(request, schedule),
         reasons=reasons,
+        augment=request.augment,
     )
     for step in {0, min(schedule.warmup, cursor.steps - 1), cursor.steps - 1}:  # a rate is largest or least there
         mantissa_and_shift(cursor.rate(step), f"learning rate of step {step + 1}")

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from strop.host.checkpoint import read_checkpoint, state_digest
 from strop.host.data import load_fashion_mnist_subset
-from strop.host.models import initial_state, lenet5
+from strop.host.models import initial_state
+from strop.host.networks import lenet5
 from strop.host.order import epoch_order
 from strop.host.pretrained import pretrained_path
+from strop.host.selftest_networks import GENERATOR, JOINED, RESIDUAL, STRIDED, WIDE
 from strop.runtime.contract import C
 from strop.runtime.device import Device, open_device
 from strop.runtime.errors import (
@@ -32,17 +34,7 @@ from strop.runtime.errors import (
     DeviceUnavailable,
     MemoryPlanError,
 )
-from strop.runtime.graph import (
-    L1BN,
-    Conv2d,
-    Flatten,
-    GlobalAveragePool,
-    Linear,
-    MaxPool2d,
-    NetworkGraph,
-    ReLU,
-    Residual,
-)
+from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.session import Minibatch, Session, StepResult
 from strop.runtime.soft_targets import one_hot
@@ -50,33 +42,11 @@ from strop.runtime.state import StateLayout
 
 ANSWERS = Path(__file__).with_name("known_answers.json")  # beside this file, in every kind of installation
 HYPER = Hyperparameters(weight_decay=0.001)
+BINARY = Hyperparameters(loss="binary_cross_entropy")
+SQUARED = Hyperparameters(loss="squared_error")
 STREAM = Hyperparameters(statistics="running", soft_targets=True, elastic=True)
 LEARNING_RATE = 0.1
 NAMED_ARRAYS = 4  # of those that differ, so many are told by name
-
-# a layer without activation, a stride, groups, overlapping pooling, global average pooling; 3 channels are no pixel map
-STRIDED = NetworkGraph(
-    "strided",
-    (3, 13, 10),
-    (
-        *(Conv2d(6, (3, 3), padding=(1, 1)), L1BN(), ReLU(), MaxPool2d((3, 3), (2, 2), (1, 1))),
-        *(Conv2d(10, (3, 2), stride=(2, 1), padding=(1, 0), groups=2), L1BN()),
-        *(Conv2d(7, (1, 1)), L1BN(), ReLU(), GlobalAveragePool(), Linear(5)),
-    ),
-)
-# sums of branches: with the map itself, and with one that a convolution brings to another size
-RESIDUAL = NetworkGraph(
-    "residual",
-    (2, 7, 8),
-    (
-        *(Conv2d(3, (3, 3), padding=(1, 1)), L1BN(), ReLU()),
-        *(Residual((Conv2d(3, (3, 3), padding=(1, 1)), L1BN())), ReLU()),
-        Residual((Conv2d(5, (3, 3), stride=(2, 2)), L1BN()), (Conv2d(5, (3, 3), stride=(2, 2)), L1BN())),
-        *(GlobalAveragePool(), Linear(3)),
-    ),
-)
-# a map too wide for a filter, which a command flattens
-WIDE = NetworkGraph("wide", (1, 4, 18), (Conv2d(3, (3, 2), padding=(1, 1)), L1BN(), ReLU(), Flatten(), Linear(3)))
 
 State = dict[str, NDArray[Any]]
 
@@ -87,7 +57,7 @@ class Case:
 
     garments: on images of the bundled Fashion-MNIST, not on made-up ones. pretrained: from the shipped checkpoint, not
     from first weights. frozen: layers that stay. interrupted_after: the state is taken out after so many steps and put
-    back, as resuming from a checkpoint does; 0 for never. steps 0: inference alone. hyper: with soft targets or anchors
+    back, as resuming from a checkpoint does; 0 for never. steps 0: inference alone. hyper: with targets or anchors
     these are made up.
     """
 
@@ -111,6 +81,9 @@ CASES = (
     Case("residual", RESIDUAL, 18, 3),  # more than a group of 16 images
     Case("wide", WIDE, 7, 3),
     Case("stream", RESIDUAL, 1, 5, hyper=STREAM),
+    Case("joined", JOINED, 17, 3),
+    Case("generator", GENERATOR, 9, 3, hyper=BINARY),
+    Case("regression", JOINED, 6, 3, hyper=SQUARED),
 )
 
 
@@ -286,7 +259,7 @@ def _patterns(case: Case) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
 def _minibatch(case: Case, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Minibatch:
     """Return a mini-batch; soft targets give a quarter of each sample to the class after its own."""
-    if not case.hyper.soft_targets:
+    if not case.hyper.has_targets:
         return Minibatch(images, labels, LEARNING_RATE)
     targets = one_hot(labels, case.graph.classes)
     targets -= targets // 4 - np.roll(targets // 4, 1, axis=1)

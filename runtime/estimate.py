@@ -23,9 +23,11 @@ from strop.runtime.state import StateLayout
 PHASES = {
     **dict.fromkeys((C.OP_CONV_FORWARD, C.OP_FLATTEN, C.OP_ADD_FORWARD), "forward"),
     **dict.fromkeys((C.OP_MAX_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_FORWARD), "forward"),
+    **dict.fromkeys((C.OP_ACTIVATION_FORWARD, C.OP_AVERAGE_POOL_FORWARD, C.OP_UPSAMPLE_FORWARD), "forward"),
     **dict.fromkeys((C.OP_CONV_INPUT_GRADIENT, C.OP_UNFLATTEN), "input gradient"),
     **dict.fromkeys((C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT), "input gradient"),
     **dict.fromkeys((C.OP_MAX_POOL_BACKWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD), "input gradient"),
+    **dict.fromkeys((C.OP_ACTIVATION_BACKWARD, C.OP_AVERAGE_POOL_BACKWARD, C.OP_UPSAMPLE_BACKWARD), "input gradient"),
     C.OP_CONV_WEIGHT_GRADIENT: "weight gradient",
     C.OP_L1BN_FORWARD: "normalization",
     C.OP_L1BN_BACKWARD: "normalization gradient",
@@ -235,13 +237,20 @@ def _cost(index: int, command: np.void, layer: str) -> LayerCost:
         raise DeviceError(f"the model refuses the command {OPCODE_NAMES.get(opcode, opcode)} of layer {layer}")
     return LayerCost(
         layer,
-        PHASES.get(opcode, OTHER),
+        phase_of(command),
         macs=cost.macs,
         array_cycles=cost.array_cycles,
         dram_bytes=cost.load.bytes + cost.compute.bytes + cost.store.bytes + cost.words.bytes,
         cycles=cost.cycles,
         bound=_bound(cost),
     )
+
+
+def phase_of(command: np.void) -> str:
+    """Return the phase of a command. Of a transposed convolution, forward pass and input gradient are each other's."""
+    phase = PHASES.get(int(command["opcode"]), OTHER)
+    swapped = {"forward": "input gradient", "input gradient": "forward"}
+    return swapped.get(phase, phase) if int(command["flags"]) & C.FLAG_TRANSPOSED else phase
 
 
 def _bound(cost: Any) -> str:

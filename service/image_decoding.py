@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.host.data.image_folder import COLOR_MODES, DECODING_ERRORS, GREY_MODES
+from strop.host.data.image_file import COLOR_MODES, DECODING_ERRORS, GREY_MODES
 
 PNG, JPEG, JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd9"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")

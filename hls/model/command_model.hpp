@@ -5,6 +5,7 @@
 #include "convolution_model.hpp"
 #include "l1bn_model.hpp"
 #include "layout_model.hpp"
+#include "map_model.hpp"
 #include "parameter_model.hpp"
 #include "pooling_model.hpp"
 
@@ -28,9 +29,9 @@ inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board
     case STROP_OP_MAX_POOL_BACKWARD:
       return MaxPoolBackwardModel(cost, shape, board, c);
     case STROP_OP_GLOBAL_AVERAGE_POOL_FORWARD:
-      return AveragePoolForwardModel(cost, shape, board, c);
+      return GlobalAverageForwardModel(cost, shape, board, c);
     case STROP_OP_GLOBAL_AVERAGE_POOL_BACKWARD:
-      return AveragePoolBackwardModel(cost, shape, board, c);
+      return GlobalAverageBackwardModel(cost, shape, board, c);
     case STROP_OP_FLATTEN:
     case STROP_OP_UNFLATTEN:
       return FlattenModel(cost, shape, board, c);
@@ -38,6 +39,15 @@ inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board
     case STROP_OP_ADD_BACKWARD:
     case STROP_OP_ADD_GRADIENT:
       return AddModel(cost, shape, board, c);
+    case STROP_OP_ACTIVATION_FORWARD:
+    case STROP_OP_ACTIVATION_BACKWARD:
+      return ActivationModel(cost, shape, board, c);
+    case STROP_OP_AVERAGE_POOL_FORWARD:
+    case STROP_OP_AVERAGE_POOL_BACKWARD:
+      return AveragePoolModel(cost, shape, board, c);
+    case STROP_OP_UPSAMPLE_FORWARD:
+    case STROP_OP_UPSAMPLE_BACKWARD:
+      return UpsampleModel(cost, shape, board, c);
     case STROP_OP_SOFTMAX_CROSS_ENTROPY:
       return SoftmaxModel(cost, shape, board, c);
     case STROP_OP_SGD:
@@ -46,6 +56,9 @@ inline void OperationModel(Cost &cost, const TileShape &shape, const strop_board
       return WeightViewModel(cost, shape, board, c);
     case STROP_OP_ELASTIC_PULL:
       return ElasticPullModel(cost, shape, board, c);
+    case STROP_OP_SIGMOID_CROSS_ENTROPY:
+    case STROP_OP_SQUARED_ERROR:
+      return OutputLossModel(cost, shape, board, c);
     default:
       return;
   }

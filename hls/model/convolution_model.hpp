@@ -14,24 +14,35 @@ inline uint64_t MacsOf(const strop_command &c) {
          c.width_out;
 }
 
-inline void ConvForwardModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
-  const bool logits = (c.flags & STROP_FLAG_LOGITS) != 0;
+inline void ConvForwardModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c,
+                             StoreMode mode) {
   Pass p = ForwardPass(shape, c);
-  p.store.mode = logits ? StoreMode::kLogits : StoreMode::kRound;
+  p.store.mode = mode;
   MacPassModel(cost, shape, board, p);
-  Single(cost.words, logits ? 3 : 1 + kSiteWords + 2 * uint64_t{c.channels_out});
 }
 
-inline void ConvInputGradientModel(Cost &cost, const TileShape &shape, const strop_board &board,
-                                   const strop_command &c) {
+inline void ConvInputGradientModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c,
+                                   StoreMode mode) {
   for (uint32_t a = 0; a < (IsFlat(c) ? 1 : Smaller(c.stride_h, c.height_in)); ++a) {
     for (uint32_t b = 0; b < (IsFlat(c) ? 1 : Smaller(c.stride_w, c.width_in)); ++b) {
       Pass p = InputGradientPass(shape, c, a, b);
-      p.store.mode = StoreMode::kDither;
+      p.store.mode = mode;
       MacPassModel(cost, shape, board, p);
     }
   }
-  Single(cost.words, kDitherWords + kSiteWords + 3);
+}
+
+// ConvMap, or the logits.
+inline void ConvSumsModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
+  const bool forward = c.opcode == STROP_OP_CONV_FORWARD;
+  const bool logits = forward && (c.flags & STROP_FLAG_LOGITS) != 0;
+  const bool gradient = MakesGradient(c);
+  const StoreMode mode = logits ? StoreMode::kLogits : (gradient ? StoreMode::kDither : StoreMode::kRound);
+  if (forward) ConvForwardModel(cost, shape, board, c, mode);
+  if (!forward) ConvInputGradientModel(cost, shape, board, c, mode);
+  const uint64_t channels = forward ? c.channels_out : c.channels_in;
+  const uint64_t map_words = kSiteWords + (gradient ? kDitherWords + 5 : 1 + 2 * channels);
+  Single(cost.words, logits ? 3 : map_words);
 }
 
 inline void ConvWeightGradientModel(Cost &cost, const TileShape &shape, const strop_board &board,
@@ -46,9 +57,8 @@ inline void ConvWeightGradientModel(Cost &cost, const TileShape &shape, const st
 
 inline void ConvolutionModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
   cost.macs = MacsOf(c);
-  if (c.opcode == STROP_OP_CONV_FORWARD) ConvForwardModel(cost, shape, board, c);
-  if (c.opcode == STROP_OP_CONV_INPUT_GRADIENT) ConvInputGradientModel(cost, shape, board, c);
-  if (c.opcode == STROP_OP_CONV_WEIGHT_GRADIENT) ConvWeightGradientModel(cost, shape, board, c);
+  if (c.opcode == STROP_OP_CONV_WEIGHT_GRADIENT) return ConvWeightGradientModel(cost, shape, board, c);
+  ConvSumsModel(cost, shape, board, c);
 }
 
 }  // namespace model

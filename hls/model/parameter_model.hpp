@@ -1,10 +1,10 @@
-// What works on 32-bit words: softmax.hpp, sgd.hpp and elastic_pull.hpp.
+// What works on 32-bit words: softmax.hpp, output_loss.hpp, sgd.hpp and elastic_pull.hpp.
 #ifndef STROP_MODEL_PARAMETER_MODEL_HPP
 #define STROP_MODEL_PARAMETER_MODEL_HPP
 
 #include "../elastic_pull.hpp"
+#include "../output_loss.hpp"
 #include "../sgd.hpp"
-#include "../softmax.hpp"
 #include "cost.hpp"
 
 namespace strop {
@@ -20,9 +20,11 @@ inline void SoftmaxModel(Cost &cost, const TileShape &, const strop_board &board
     AddTimes(cost, row, 2 + uint64_t{c.channels_out} * (train ? 3 : 2));
     if (train) {
       Work(cost.compute, c.channels_out * kDivision);
+      Nest(cost.compute, c.channels_out, samples);  // LogitErrors
       if (c.flags & STROP_FLAG_SOFT) {
         Cost targets = {};
         BurstWords(targets.load, board, Way::kRead, samples);
+        Loop(targets.compute, samples);  // AddLossProducts
         AddTimes(cost, targets, c.channels_out);
       }
       Cost word = {};
@@ -33,6 +35,29 @@ inline void SoftmaxModel(Cost &cost, const TileShape &, const strop_board &board
     Stage logits = {};  // of the labels: single words, but not waited for one by one
     Scattered(logits, Way::kRead, samples, 0);
     Add(cost.words, logits);
+    Loop(cost.compute, samples);
+  }
+  Single(cost.words, train ? kDitherWords + 6 : 5);
+  InTurn(cost);
+}
+
+// OutputLoss.
+inline void OutputLossModel(Cost &cost, const TileShape &, const strop_board &board, const strop_command &c) {
+  const bool train = (c.flags & STROP_FLAG_FIXED) == 0;
+  const uint32_t products = c.opcode == STROP_OP_SQUARED_ERROR ? 2 : 1;
+  for (uint32_t first = 0; first < c.batch; first += kImages) {
+    const uint32_t samples = Smaller(kImages, c.batch - first);
+    Loop(cost.compute, kImages);
+    Cost output = {};
+    for (uint32_t i = 0; i < 2; ++i) BurstWords(output.load, board, Way::kRead, samples);  // logits, targets
+    Nest(output.compute, 2 + products + (train ? 1 : 0), samples);
+    AddTimes(cost, output, c.channels_out);
+    if (train) {
+      Cost word = {};
+      Loop(word.compute, 1, WordCycles(board));
+      Burst(word.store, board, Way::kWrite, kWordBytes);
+      AddTimes(cost, word, CeilDivide(c.channels_out, kQuad));
+    }
     Loop(cost.compute, samples);
   }
   Single(cost.words, train ? kDitherWords + 6 : 5);

@@ -1,9 +1,8 @@
-// Pooling and residual sums: pooling.hpp, residual.hpp.
+// Max pooling and global average pooling: pooling.hpp.
 #ifndef STROP_MODEL_POOLING_MODEL_HPP
 #define STROP_MODEL_POOLING_MODEL_HPP
 
 #include "../pooling.hpp"
-#include "../residual.hpp"
 #include "stream_model.hpp"
 
 namespace strop {
@@ -63,25 +62,16 @@ inline void MaxPoolBackwardModel(Cost &cost, const TileShape &shape, const strop
   Single(cost.words, 2);
 }
 
-inline void AveragePoolForwardModel(Cost &cost, const TileShape &shape, const strop_board &board,
-                                    const strop_command &c) {
+inline void GlobalAverageForwardModel(Cost &cost, const TileShape &shape, const strop_board &board,
+                                      const strop_command &c) {
   StreamModel(cost, shape, board, c, PassOver(StreamKind::kAverage, c, InputShape(c), 1));
   Single(cost.words, 2);
 }
 
-inline void AveragePoolBackwardModel(Cost &cost, const TileShape &shape, const strop_board &board,
-                                     const strop_command &c) {
+inline void GlobalAverageBackwardModel(Cost &cost, const TileShape &shape, const strop_board &board,
+                                       const strop_command &c) {
   StreamModel(cost, shape, board, c, PassOver(StreamKind::kAverageGradient, c, InputShape(c), 1));
   Single(cost.words, kDitherWords + 2);
-}
-
-// ADD_FORWARD, ADD_BACKWARD, ADD_GRADIENT.
-inline void AddModel(Cost &cost, const TileShape &shape, const strop_board &board, const strop_command &c) {
-  const bool gradient = c.opcode == STROP_OP_ADD_GRADIENT;
-  const StreamKind kind =
-      gradient ? StreamKind::kAddGradient : (c.opcode == STROP_OP_ADD_FORWARD ? StreamKind::kAdd : StreamKind::kMask);
-  StreamModel(cost, shape, board, c, PassOver(kind, c, OutputShape(c), 2));
-  Single(cost.words, gradient ? kDitherWords + 3 : 3);
 }
 
 }  // namespace model

@@ -61,11 +61,11 @@ inline Memories MemoriesOf(const TileShape &shape, const strop_board &board) {
   AddMemory(m, kBram, doubled, port, kMadeWords * kWordBytes / board.port_bytes);           // words made of them
   AddMemory(m, wide ? kLut : kBram, doubled * 3, port, kSgdValuesOnChip * 4 / board.port_bytes);  // SGD: what is read
   AddMemory(m, kLut, doubled * 2, port, kSgdValuesOnChip * 4 / board.port_bytes);                 // and what it becomes
-  AddMemory(m, kLut, 1, port, kPullValuesOnChip * 4 / board.port_bytes);  // elastic pull: anchors
-  AddMemory(m, kBram, 1, port, kHeld / board.port_bytes);                 // row
-  AddMemory(m, kBram, 1, port, kHeld * 4 / board.port_bytes);             // wide
-  AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);                  // strip
-  AddMemory(m, kBram, doubled, 32, shape.tile_groups);                    // group_offset
+  AddMemory(m, wide ? kLut : kBram, 1, port, kPullValuesOnChip * 4 / board.port_bytes);  // elastic pull: anchors
+  AddMemory(m, kBram, 1, port, kHeld / board.port_bytes);                                // row
+  AddMemory(m, kBram, 1, port, kHeld * 4 / board.port_bytes);                            // wide
+  AddMemory(m, kBram, kQuad, 8 * kQuad, kStrip / kQuad);  // strip; also an activation's table
+  AddMemory(m, kBram, doubled, 32, shape.tile_groups);    // group_offset
   // What a port holds for bursts under way: as many as may be outstanding, of the longest burst's 16 beats (UG1399, m_axi).
   const uint32_t directions = 6;  // maps and filters are read, bytes and words are read and written
   AddMemory(m, kBram, directions, port, kOutstanding * 16);
@@ -79,7 +79,7 @@ constexpr uint32_t kDsp8 = 1;        // int8 by int8
 constexpr uint32_t kDsp8By18 = 1;    // int8 by a multiplier of L1BN
 constexpr uint32_t kDsp16 = 1;       // the dither, of whose product 16 bits are used
 constexpr uint32_t kDsp32 = 3;       // the low 32 bits of int32 by int32
-constexpr uint32_t kDsp18 = 1;       // a soft target by a distance
+constexpr uint32_t kDsp18 = 1;       // 25 bits by 18: AddLossProducts, of all losses
 constexpr uint32_t kDspWide = 2;     // int32 by 18 bits
 constexpr uint32_t kAddressing = 8;  // loops that multiply to find an address, each with a multiplier of its own
 
@@ -89,8 +89,8 @@ inline uint32_t DspsOf(const TileShape &shape) {
   const uint32_t norm = lanes * (3 * kDsp8By18 + kDsp8);  // NormalizeWords, NormGradientMaxAbs and ..Words, MaskedSums
   const uint32_t dither = 4 * kDsp16;                     // of maps, normalization, pooling, residual sums
   const uint32_t sgd = 4 * kDspWide;
-  const uint32_t soft = kDsp18 + kDsp16;  // SoftmaxErrorSoft, with a dither of its own
-  return array + norm + dither + sgd + soft + kAddressing * kDsp32;
+  const uint32_t loss = kDsp18 + kDsp16;  // AddLossProducts; LogitErrors, with a dither of its own
+  return array + norm + dither + sgd + loss + kAddressing * kDsp32;
 }
 
 // ---- LUTs --------------------------------------------------------------------------------------------------------------
@@ -98,17 +98,21 @@ inline uint32_t DspsOf(const TileShape &shape) {
 // By counting: an adder or comparator of n bits takes n LUTs, a shifter by a variable of n bits 2.5 n, a choice of two 0.5 n. Such
 // counts are easily a third off.
 constexpr uint32_t kLutsOfSum = 150;      // of the MAC array: 4 products' operands chosen, 3 additions, the accumulator
-constexpr uint32_t kLutsOfLane = 1800;    // of all loops over words together, a byte of the word: 13 loops of 10 to 350
+constexpr uint32_t kLutsOfLane = 1840;    // of all loops over words together, a byte of the word: 15 loops of 10 to 350
 constexpr uint32_t kLutsOfDivider = 500;  // one bit a cycle
 constexpr uint32_t kDividers = 21;        // 14 in JobAt and TileAt, 6 of 64 bits, 1 for soft targets
 constexpr uint32_t kLutsOfSgd = 1800;     // shifters and additions of 64 bits
+constexpr uint32_t kLutsOfTable = 1000;   // activations: 4 multipliers of 8 by 16 bits, rounded; a dither
 constexpr uint32_t kLutsOfPull = 250;     // a shifter and four additions of 33 bits
-constexpr uint32_t kLutsOfPort = 1000;    // of an m_axi adapter, of which there are 4; s_axilite is half of one
+constexpr uint32_t kLutsOfLosses =
+    700;  // without softmax: two shifters, two tables, seven additions, of which three have 64 bits
+constexpr uint32_t kLutsOfPort = 1000;      // of an m_axi adapter, of which there are 4; s_axilite is half of one
 constexpr uint32_t kLutsOfControl = 10000;  // states, counters, addresses of some 100 loops
 
 inline uint32_t LutsOf(const TileShape &shape) {
   return shape.mac_rows * kImages * kLutsOfSum + kWordBytes / shape.word_cycles * kLutsOfLane +
-         kDividers * kLutsOfDivider + kLutsOfSgd + kLutsOfPull + 9 * kLutsOfPort / 2 + kLutsOfControl;
+         kDividers * kLutsOfDivider + kLutsOfSgd + kLutsOfTable + kLutsOfPull + kLutsOfLosses + 9 * kLutsOfPort / 2 +
+         kLutsOfControl;
 }
 
 inline strop_resources ResourcesOf(Board index) {

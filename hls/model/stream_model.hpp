@@ -16,6 +16,15 @@ inline void QuadBurst(Stage &stage, const strop_board &board, Way way, const Map
   AddTimes(stage, burst, times);
 }
 
+// HandOnExponents.
+inline void HandOnModel(Stage &words, const strop_board &board, const strop_command &c, const MapShape &shape) {
+  if ((c.flags & STROP_FLAG_EXPONENT_PER_ROW) == 0) return Single(words, 2);
+  for (uint32_t quad = 0; quad < shape.quads; ++quad) {
+    QuadBurst(words, board, Way::kRead, shape, quad);
+    QuadBurst(words, board, Way::kWrite, shape, quad);
+  }
+}
+
 // OpenQuad.
 inline void OpenQuadModel(Stage &work, const strop_board &board, const strop_command &c, const StreamPass &pass,
                           uint32_t quad) {
@@ -41,6 +50,12 @@ inline void CloseQuadModel(Stage &work, const strop_board &board, const StreamPa
   QuadBurst(work, board, Way::kWrite, pass.shape, quad, sums);
 }
 
+// Cycles of a word: looking up values takes longer than a port does.
+inline uint32_t SpanCycles(const strop_board &board, StreamKind kind) {
+  const bool by_table = kind == StreamKind::kActivate || kind == StreamKind::kActivateGradient;
+  return by_table ? kTableCycles : WordCycles(board);
+}
+
 // MaxOverRows: each row of a port, tap by tap.
 inline void MaxOverRowsModel(Stage &work, const strop_board &board, const strop_command &c, const Part &part,
                              const Rows &rows) {
@@ -51,6 +66,31 @@ inline void MaxOverRowsModel(Stage &work, const strop_board &board, const strop_
     if (first < inside.last) Loop(row, inside.last - first, WordCycles(board));
   }
   AddTimes(work, row, rows.rows);
+}
+
+// SumOverRectangles.
+inline void WindowSumModel(Stage &work, const strop_board &board, const strop_command &c, const StreamPass &pass,
+                           const Step &step) {
+  const bool forward = c.opcode == STROP_OP_AVERAGE_POOL_FORWARD;
+  if (!forward) Loop(work, kWordBytes);  // FindDither
+  if (SumsPlain2x2(c)) {
+    Loop(work, step.target.words, WordCycles(board));
+    return;
+  }
+  for (uint32_t x = step.part.begin; x < step.part.end; ++x) {
+    const uint32_t columns = LengthOf(SummedColumns(c, x));
+    if (columns > 0) Nest(work, step.a.rows + step.b.rows + step.d.rows, columns, WordCycles(board));
+    if (forward) Loop(work, kWordBytes + kDivision);  // divisions follow each other
+    if (!forward && pass.factor != 1) Loop(work, kWordBytes);
+    if (!forward) Loop(work, 1, WordCycles(board));
+  }
+}
+
+// RepeatOverPart.
+inline void RepeatModel(Stage &work, const strop_board &board, const strop_command &c, const Step &step) {
+  const uint32_t repeated = RepeatedWords(c, step.part, step.a);
+  Loop(work, repeated, WordCycles(board));
+  Loop(work, step.part.end - step.part.begin - repeated, WordCycles(board));
 }
 
 // WorkOnStep.
@@ -71,16 +111,23 @@ inline void WorkOnStepModel(Stage &work, const strop_board &board, const strop_c
     case StreamKind::kAverage:
       Loop(work, kWordBytes);
       Loop(work, words, WordCycles(board));
-      if (step.part.end == pass.shape.map) Loop(work, kWordBytes + kLongDivision);  // divisions follow each other
+      if (step.part.end == pass.shape.map) Loop(work, kWordBytes + kDivision);  // divisions follow each other
       break;
     case StreamKind::kAverageGradient:
       Loop(work, kWordBytes);  // FindDither
       Loop(work, kWordBytes);
+      Loop(work, kWordBytes);  // ScaleWord
       Loop(work, words, WordCycles(board));
+      break;
+    case StreamKind::kWindowSum:
+      WindowSumModel(work, board, c, pass, step);
+      break;
+    case StreamKind::kRepeat:
+      RepeatModel(work, board, c, step);
       break;
     default:
       if (step.span.opens) OpenQuadModel(work, board, c, pass, step.span.quad);
-      Loop(work, step.span.count, WordCycles(board));
+      Loop(work, step.span.count, SpanCycles(board, pass.kind));
       if (step.span.closes) CloseQuadModel(work, board, pass, step.span.quad);
   }
 }

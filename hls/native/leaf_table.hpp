@@ -13,16 +13,20 @@
 #define STROP_EACH_LEAF(use, space)                                                                \
   use(space, MacTile) use(space, TurnFilters) use(space, TransposeErrors) use(space, FoldColumns)  \
   use(space, FoldPixels)                                                                           \
+  use(space, DepthwiseWords) use(space, DepthwiseDitheredWords) use(space, DepthwiseGradient)      \
   use(space, MaxAbsWords) use(space, RequantizeWords) use(space, RequantizeDitheredWords)          \
   use(space, SumWords) use(space, CountAbove) use(space, NormalizeWords) use(space, MaskedSums)    \
   use(space, NormGradientMaxAbs) use(space, NormGradientWords)                                     \
   use(space, FillWords) use(space, MaxWords) use(space, MaxPool2x2) use(space, MaxPoolBackward2x2) \
   use(space, AddIfFirst)                                                                           \
-  use(space, SumPositions) use(space, SpreadDithered)                                              \
+  use(space, SumPositions) use(space, MeansOfWord) use(space, SpreadDithered)                      \
   use(space, AddWords) use(space, MaskWords) use(space, AddDithered)                               \
+  use(space, ActivateWords) use(space, ActivationGradientWords)                                    \
+  use(space, QuarterSums) use(space, RepeatWords)                                                  \
   use(space, ConvertPixels) use(space, InterleavePixels) use(space, InterleaveChannels)            \
-  use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxError)                       \
-  use(space, SoftmaxErrorSoft)                                                                     \
+  use(space, SoftmaxLargest) use(space, SoftmaxSum) use(space, SoftmaxDifference)                  \
+  use(space, SoftmaxDifferenceSoft) use(space, AddLossProducts) use(space, LogitErrors)                \
+  use(space, SigmoidTerms) use(space, SquaredTerms) use(space, AddLosses)                          \
   use(space, SgdRow) use(space, PullRow) use(space, MaxAbs) use(space, PackQuads) use(space, PackPixelRows)
 // clang-format on
 

@@ -72,7 +72,9 @@ inline void AddIfFirstVector(const int8_t *map, uint32_t width, const WindowOnMa
 
 // ---- global average pooling ------------------------------------------------------------------------------------------
 
+// Few words are summed where their sums lie.
 inline void SumPositionsVector(const int8_t *x, uint32_t words, int32_t sum[kWordBytes]) {
+  if (words < 8) return SumPositions(x, words, sum);
   for (uint32_t part = 0; part < kParts; ++part) {
     I32 total[kQuad] = {};
     for (uint32_t w = 0; w < words; ++w) {
@@ -86,8 +88,21 @@ inline void SumPositionsVector(const int8_t *x, uint32_t words, int32_t sum[kWor
   }
 }
 
+// By the reciprocal of 2 * area, in float: 2 * sum + 257 * area is positive and below 2^18, a half more stands at least 2^-11 from every
+// whole multiple, and the product is wrong by less than 2^-13. Left to the compiler to make vectors of.
+inline void MeansOfWordVector(const int32_t sum[kWordBytes], int32_t gain, uint32_t area, int8_t *target) {
+  if (gain != 0 || area > STROP_MAX_KERNEL * STROP_MAX_KERNEL) return MeansOfWord(sum, gain, area, target);
+  const float reciprocal = 1.0f / static_cast<float>(2 * area);
+  const int32_t upwards = static_cast<int32_t>(257 * area);
+  for (uint32_t b = 0; b < kWordBytes; ++b) {
+    const float numerator = static_cast<float>(2 * sum[b] + upwards) + 0.5f;
+    target[b] = static_cast<int8_t>(static_cast<int32_t>(numerator * reciprocal) - 128);
+  }
+}
+
 inline void SpreadDitheredVector(const int32_t value[kWordBytes], int8_t *target, uint32_t words, int32_t shift,
                                  const QuadDither &dither, uint32_t first) {
+  if (words < 4) return SpreadDithered(value, target, words, shift, dither, first);
   const DitherShift<false> bits(shift);
   const I8 low = All8(-kMaxInt8);
   U32 r[kParts][kQuad];
@@ -108,9 +123,57 @@ inline void SpreadDitheredVector(const int32_t value[kWordBytes], int8_t *target
   }
 }
 
-// ---- residual sums ---------------------------------------------------------------------------------------------------
+// ---- windows of 2x2 words, repeated words ----------------------------------------------------------------------------
 
 inline I16 All16(int32_t x) { return I16{} + static_cast<int16_t>(x); }
+inline I16 EvenBytes(I8 v) { return ((I16)v << 8) >> 8; }
+inline I16 OddBytes(I8 v) { return (I16)v >> 8; }
+inline I8 FromEvenOdd(I16 even, I16 odd) { return (I8)((even & All16(0xFF)) | (odd << 8)); }
+
+// The two bits that the dither of each byte adds: those of 32-bit channels as bytes.
+inline I8 TwoBits(const U32 r[kQuad], uint32_t position) {
+  U32 bytes = {};
+  for (uint32_t j = 0; j < kQuad; ++j) bytes |= ((r[j] + position) >> 30) << (8 * j);
+  return (I8)bytes;
+}
+
+inline void QuarterSumsVector(const int8_t *row0, const int8_t *row1, int8_t *target, uint32_t words, bool dithered,
+                              const QuadDither &dither, uint32_t first) {
+  U32 r[kParts][kQuad] = {};
+  if (dithered) LoadDither(dither.lane, r);
+  for (uint32_t part = 0; part < kParts; ++part) {
+    DitherWalk walk = {0, 0};
+    if (dithered) walk = WalkFrom(dither, first);
+    for (uint32_t w = 0; w < words; ++w) {
+      const uint32_t left = 2 * w * kWordBytes + part * kVectorBytes;
+      const uint32_t right = left + kWordBytes;
+      const I8 v[4] = {Load<I8>(row0 + left), Load<I8>(row0 + right), Load<I8>(row1 + left), Load<I8>(row1 + right)};
+      const I8 rounding = dithered ? TwoBits(r[part], walk.index * kDitherHigh) : All8(2);
+      I16 even = EvenBytes(rounding);
+      I16 odd = OddBytes(rounding);
+      for (uint32_t i = 0; i < 4; ++i) {
+        even += EvenBytes(v[i]);
+        odd += OddBytes(v[i]);
+      }
+      Store(target + w * kWordBytes + part * kVectorBytes, FromEvenOdd(even >> 2, odd >> 2));
+      if (dithered) NextWord(dither, walk);
+    }
+  }
+}
+
+inline void RepeatWordsVector(const int8_t *source, uint32_t times, int8_t *target, uint32_t words) {
+  for (uint32_t from = 0; from < words; from += times) {
+    for (uint32_t part = 0; part < kParts; ++part) {
+      const I8 v = Load<I8>(source + part * kVectorBytes);
+      for (uint32_t w = from; w < Smaller(from + times, words); ++w) {
+        Store(target + w * kWordBytes + part * kVectorBytes, v);
+      }
+    }
+    source += kWordBytes;
+  }
+}
+
+// ---- residual sums ---------------------------------------------------------------------------------------------------
 
 // rsh of int8 values by -7 to 15, in 16 bits: the sum of two fits.
 struct Rounded16 {

@@ -19,6 +19,10 @@ inline I32 Larger32(I32 a, I32 b) { return (I32)_mm512_max_epi32(M(a), M(b)); }
 inline I32 Smaller32(I32 a, I32 b) { return (I32)_mm512_min_epi32(M(a), M(b)); }
 inline I32 Absolute32(I32 a) { return (I32)_mm512_abs_epi32(M(a)); }
 inline I8 AddSaturated8(I8 a, I8 b) { return (I8)_mm512_adds_epi8(M(a), M(b)); }
+inline I8 AddSaturatedUnsigned8(I8 a, I8 b) { return (I8)_mm512_adds_epu8(M(a), M(b)); }
+
+// In every 16 bytes: table[index], 0 where the index has its upper bit set; bits 4 to 6 do not count.
+inline I8 LookUp16(I8 table, I8 index) { return (I8)_mm512_shuffle_epi8(M(table), M(index)); }
 
 // count + 1 in the lanes where a > b.
 inline I32 CountLarger(I32 count, I32 a, I32 b) {
@@ -38,10 +42,13 @@ inline I8 Transposed4x4(I8 v) {
       M(v), _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
 }
 
-// Four channels of 32-bit values, saturated to int8, as the bytes of words.
-inline I8 PackChannels(I32 c0, I32 c1, I32 c2, I32 c3) {
-  return Transposed4x4((I8)_mm512_packs_epi16(_mm512_packs_epi32(M(c0), M(c1)), _mm512_packs_epi32(M(c2), M(c3))));
+// Four vectors of 32-bit values, saturated to int8: in every 16 bytes four of each after the other.
+inline I8 PackInOrder(I32 a, I32 b, I32 c, I32 d) {
+  return (I8)_mm512_packs_epi16(_mm512_packs_epi32(M(a), M(b)), _mm512_packs_epi32(M(c), M(d)));
 }
+
+// Four channels as the bytes of words.
+inline I8 PackChannels(I32 c0, I32 c1, I32 c2, I32 c3) { return Transposed4x4(PackInOrder(c0, c1, c2, c3)); }
 
 // sum + the sum of each four bytes.
 inline I32 AddFours(I32 sum, I8 v) { return (I32)_mm512_dpbusd_epi32(M(sum), _mm512_set1_epi8(1), M(v)); }

@@ -15,6 +15,19 @@ inline I32 Larger32(I32 a, I32 b) { return (I32)vmaxq_s32((int32x4_t)a, (int32x4
 inline I32 Smaller32(I32 a, I32 b) { return (I32)vminq_s32((int32x4_t)a, (int32x4_t)b); }
 inline I32 Absolute32(I32 a) { return (I32)vabsq_s32((int32x4_t)a); }
 inline I8 AddSaturated8(I8 a, I8 b) { return (I8)vqaddq_s8((int8x16_t)a, (int8x16_t)b); }
+inline I8 AddSaturatedUnsigned8(I8 a, I8 b) { return (I8)vqaddq_u8((uint8x16_t)a, (uint8x16_t)b); }
+
+// table[index], 0 where the index has its upper bit set; bits 4 to 6 do not count.
+inline I8 LookUp16(I8 table, I8 index) {
+  const uint8x16_t place = vandq_u8((uint8x16_t)index, vdupq_n_u8(0x8F));
+#if defined(__aarch64__)
+  return (I8)vqtbl1q_s8((int8x16_t)table, place);
+#else
+  const int8x8x2_t halves = {{vget_low_s8((int8x16_t)table), vget_high_s8((int8x16_t)table)}};
+  const int8x16_t places = vreinterpretq_s8_u8(place);
+  return (I8)vcombine_s8(vtbl2_s8(halves, vget_low_s8(places)), vtbl2_s8(halves, vget_high_s8(places)));
+#endif
+}
 
 // count + 1 in the lanes where a > b.
 inline I32 CountLarger(I32 count, I32 a, I32 b) { return count - (I32)(a > b); }
@@ -39,12 +52,15 @@ inline I8 Transposed4x4(I8 v) {
   return (I8)vcombine_s8(channels.val[0], channels.val[1]);
 }
 
-// Four channels of 32-bit values, saturated to int8, as the bytes of words.
-inline I8 PackChannels(I32 c0, I32 c1, I32 c2, I32 c3) {
-  const int16x8_t low = vcombine_s16(vqmovn_s32((int32x4_t)c0), vqmovn_s32((int32x4_t)c1));
-  const int16x8_t high = vcombine_s16(vqmovn_s32((int32x4_t)c2), vqmovn_s32((int32x4_t)c3));
-  return Transposed4x4((I8)vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+// Four vectors of 32-bit values, saturated to int8, one after the other.
+inline I8 PackInOrder(I32 a, I32 b, I32 c, I32 d) {
+  const int16x8_t low = vcombine_s16(vqmovn_s32((int32x4_t)a), vqmovn_s32((int32x4_t)b));
+  const int16x8_t high = vcombine_s16(vqmovn_s32((int32x4_t)c), vqmovn_s32((int32x4_t)d));
+  return (I8)vcombine_s8(vqmovn_s16(low), vqmovn_s16(high));
 }
+
+// Four channels as the bytes of words.
+inline I8 PackChannels(I32 c0, I32 c1, I32 c2, I32 c3) { return Transposed4x4(PackInOrder(c0, c1, c2, c3)); }
 
 // sum + the sum of each four bytes, or of each four products.
 inline I32 AddFours(I32 sum, I8 v) { return (I32)vpadalq_s16((int32x4_t)sum, vpaddlq_s8((int8x16_t)v)); }

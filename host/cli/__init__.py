@@ -10,7 +10,20 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from strop.host.cli import cl, demo, doctor, estimate, evaluate, finetune, info, overlay, predict, selftest, train
+from strop.host.cli import (
+    cl,
+    demo,
+    doctor,
+    estimate,
+    evaluate,
+    export,
+    finetune,
+    info,
+    overlay,
+    predict,
+    selftest,
+    train,
+)
 from strop.host.cli.arguments import Parser
 from strop.host.cli.exit_codes import BROKEN_PIPE, UNEXPECTED, UsageError, exit_code_of
 from strop.host.cli.extensions import COMMANDS_GROUP, extensions
@@ -20,7 +33,7 @@ from strop.runtime.contract import C
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, finetune, evaluate, predict, cl, info, estimate, doctor, selftest, overlay)
+COMMANDS = (demo, train, finetune, evaluate, predict, export, cl, info, estimate, doctor, selftest, overlay)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
 from strop.host.cli.exit_codes import UsageError
-from strop.host.data import NAMED_DATASETS, SHIFTS
+from strop.host.data import AUGMENTATIONS, NAMED_DATASETS, SHIFTS
 
 Auto = Literal["auto"]
 Number = TypeVar("Number", int, float)
 Commands = Any  # argparse keeps the class of add_subparsers' answer to itself
 
-DATA_HELP = f"{', '.join(NAMED_DATASETS)}, an .npz file, a folder of idx files, or a folder of images by class"
+DATA_HELP = (
+    f"{', '.join(NAMED_DATASETS)}, an .npz file, a folder of idx files, CIFAR, SVHN, LSUN or ImageNet as their authors "
+    "offer them, or a folder of images by class"
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Defaults:
     schedule: str
     momentum: float = 0.9
     weight_decay: float = 0.0
+    augment: str | None = None
     seed: int = 0
 
 
@@ -77,6 +81,7 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True, shift: b
     """Add what to compute on."""
     parser.add_argument("--data", required=required, metavar="D", help=DATA_HELP)
     parser.add_argument("--layout", choices=("NCHW", "NHWC"), help="order of axes in an .npz file")
+    parser.add_argument("--labels", choices=("fine", "coarse"), help="classes of CIFAR-100 (default: fine)")
     if shift:
         parser.add_argument("--shift", choices=tuple(SHIFTS), help="apply this drift to the images of --data")
 
@@ -112,6 +117,11 @@ def add_training(parser: argparse.ArgumentParser, defaults: Defaults) -> None:
     group.add_argument("--momentum", type=real, metavar="M", help=f"0 to 0.996 (default: {defaults.momentum})")
     group.add_argument(
         "--weight-decay", type=real, metavar="W", help=f"on weights (default: {defaults.weight_decay:g})"
+    )
+    group.add_argument(
+        "--augment",
+        choices=tuple(AUGMENTATIONS),
+        help="vary the training images: pad by 4, crop at random, mirror (default: not)",
     )
     group.add_argument(
         "--seed", type=at_least(0), metavar="N", help=f"of sample order and first weights (default: {defaults.seed})"

@@ -84,7 +84,7 @@ def _finetune(model: Model, targets: Targets, arguments: argparse.Namespace, out
     if arguments.resume:
         _refuse_other_classes(targets, model.classes, added)
     model = with_classes(model, added)
-    form = form_of(model, arguments.layout)
+    form = form_of(model, arguments.layout, arguments.labels)
     dataset = load_split(arguments.data, "train", form)
     tests = _tests(load_validation(arguments.validation, arguments.data, form, output), arguments.shift)
     if arguments.shift:

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Predict and print; return the exit code."""
     if bool(arguments.images) == (arguments.data is not None):
         arguments.parser.error("pass image files or --data, one of the two")
-    if arguments.images and (arguments.shift or arguments.split or arguments.layout):
-        arguments.parser.error("--shift, --split and --layout are for --data")
+    if arguments.images and (arguments.shift or arguments.split or arguments.layout or arguments.labels):
+        arguments.parser.error("--shift, --split, --layout and --labels are for --data")
     model = Model.load(checkpoint_path(arguments.checkpoint), device=arguments.device, threads=arguments.threads)
     with model:
         names, images, truths = _inputs(arguments, model)

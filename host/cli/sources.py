@@ -12,13 +12,14 @@ import numpy as np
 from strop.host import Model
 from strop.host.atomic_file import why_not_writable
 from strop.host.cli.output import Output
-from strop.host.data import Dataset, Layout, Split, load_dataset, load_image_folder, shift_dataset
-from strop.host.data.idx import is_idx_folder
-from strop.host.data.load import NAMED_DATASETS
+from strop.host.data import Dataset, Labels, Layout, Split, load_dataset, shift_dataset
+from strop.host.data.image_file import Mode
+from strop.host.data.load import takes_size
 from strop.host.pretrained import PRETRAINED, pretrained_path
 from strop.runtime.errors import CheckpointError, DataError, InputError
 
 Shape = tuple[int, int, int]
+MODES: dict[int, Mode] = {1: "L", 3: "RGB"}  # by the channels of a network's images
 
 
 def checkpoint_path(name: str, *others: str) -> Path:
@@ -37,28 +38,28 @@ def checkpoint_path(name: str, *others: str) -> Path:
 
 @dataclass(frozen=True)
 class Form:
-    """How images are wanted: axes of an .npz file, size of a folder's images, and what a network takes and answers."""
+    """How images are wanted: axes of an .npz file, CIFAR-100's labels, size of images, and the network."""
 
     layout: Layout | None = None
+    labels: Labels | None = None
     size: tuple[int, int] | None = None
     network: Shape | None = None
     classes: tuple[str, ...] = ()
 
 
-def form_of(model: Model, layout: Layout | None) -> Form:
+def form_of(model: Model, layout: Layout | None, labels: Labels | None = None) -> Form:
     """Return the form in which `model` takes images."""
-    return Form(layout=layout, network=model.graph.input, classes=model.classes)
+    return Form(layout=layout, labels=labels, network=model.graph.input, classes=model.classes)
 
 
 def load_split(spec: str, split: Split, form: Form) -> Dataset:
     """Return a split of a data set, for a network with labels in its order and a folder's images in its size."""
-    folder, shape = Path(spec).expanduser(), form.network
-    if shape is not None and spec not in NAMED_DATASETS and folder.is_dir() and not is_idx_folder(folder):
-        if shape[0] not in (1, 3):
+    shape, size, mode = form.network, form.size, None
+    if shape is not None and takes_size(spec):
+        if shape[0] not in MODES:
             raise InputError(f"{spec}: image files have 1 or 3 channels; the network takes {shape[0]}")
-        dataset = load_image_folder(folder, split, size=shape[1:], mode="L" if shape[0] == 1 else "RGB")
-    else:
-        dataset = load_dataset(spec, split, layout=form.layout, size=form.size)
+        size, mode = shape[1:], MODES[shape[0]]
+    dataset = load_dataset(spec, split, layout=form.layout, size=size, mode=mode, labels=form.labels)
     return in_order(dataset, form.classes)
 
 
@@ -83,7 +84,7 @@ def load_to_measure(spec: str, form: Form) -> Dataset:
 
 def load_measured(arguments: argparse.Namespace, model: Model) -> Dataset:
     """Return what --data, --split, --layout and --shift say, as `model` takes it."""
-    form = form_of(model, arguments.layout)
+    form = form_of(model, arguments.layout, arguments.labels)
     if arguments.split is None:
         dataset = load_to_measure(arguments.data, form)
     else:

@@ -46,7 +46,9 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "train", "train a network from first weights", EXAMPLE, run)
     parser.add_argument("network", metavar="NETWORK", help=", ".join(MODELS))
     add_data(parser)
-    parser.add_argument("--image-size", type=height_and_width, metavar="HxW", help="resize the images of a folder")
+    parser.add_argument(
+        "--image-size", type=height_and_width, metavar="HxW", help="size of images that are decoded from files"
+    )
     parser.add_argument(
         "--spare-classes", type=at_least(0), metavar="N", help="more outputs, for classes that come later (default: 0)"
     )
@@ -58,7 +60,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Train and report; return the exit code."""
     targets = check_targets(arguments)
-    form = Form(layout=arguments.layout, size=arguments.image_size)
+    form = Form(layout=arguments.layout, labels=arguments.labels, size=arguments.image_size)
     dataset = load_split(arguments.data, "train", form)
     form = replace(form, classes=dataset.classes)
     validation = load_validation(arguments.validation, arguments.data, form, output)

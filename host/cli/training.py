@@ -23,6 +23,7 @@ RESUMED = {  # what a training goes on with, and the option that says it
     "schedule": "--schedule",
     "momentum": "--momentum",
     "weight_decay": "--weight-decay",
+    "augment": "--augment",
     "seed": "--seed",
     "frozen": "--freeze",
     "checkpoint_every": "--checkpoint-every",
@@ -55,7 +56,7 @@ def fit_words(arguments: argparse.Namespace, defaults: Defaults) -> dict[str, An
     """Return the keyword arguments of `Model.fit` that the command line and its defaults make."""
     words = {
         name: given if (given := getattr(arguments, name)) is not None else getattr(defaults, name)
-        for name in ("batch", "learning_rate", "schedule", "momentum", "weight_decay", "seed")
+        for name in ("batch", "learning_rate", "schedule", "momentum", "weight_decay", "augment", "seed")
     }
     if arguments.epochs is None and arguments.steps is None:
         return {**words, "epochs": defaults.epochs, "steps": defaults.steps}
@@ -112,6 +113,7 @@ def refuse_changes(arguments: argparse.Namespace, model: Model) -> None:
         return  # resume() says so
     were = {**model.cursor.hyperparameters(), **model.cursor.requested}
     were |= {"frozen": tuple(model.cursor.settings.frozen), "checkpoint_every": model.cursor.checkpoint_every}
+    were["augment"] = model.cursor.augment
     for name, option in RESUMED.items():
         asked = getattr(arguments, name, None)
         if asked is not None and (set(asked) != set(were[name]) if name == "frozen" else asked != were[name]):

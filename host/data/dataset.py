@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from strop.host.data.image_stream import ImageStream
 from strop.host.order import epoch_order
 from strop.runtime.contract import C
 from strop.runtime.errors import InputError
@@ -22,8 +23,8 @@ class Dataset:
     """Images uint8 [count, C, H, W] with labels int32 [count]; both C-contiguous and read-only.
 
     `classes[label]` is a label's name. Arrays that are writable or not contiguous are copied, so that no later change
-    by the caller reaches the data set. Raises InputError for other shapes or dtypes, no samples, and labels out of
-    range.
+    by the caller reaches the data set. The images may be an `ImageStream`, which decodes them when they are asked for.
+    Raises InputError for other shapes or dtypes, no samples, and labels out of range.
     """
 
     images: NDArray[np.uint8] = field(repr=False)
@@ -37,7 +38,8 @@ class Dataset:
         if not isinstance(self.labels, np.ndarray) or self.labels.dtype != np.int32 or self.labels.ndim != 1:
             raise InputError("labels must be a numpy array int32 [count]; Dataset.from_arrays takes any integers")
         _check_labels(self.labels, len(self.images), len(self.classes))
-        object.__setattr__(self, "images", _protected(self.images))
+        if not isinstance(self.images, ImageStream):
+            object.__setattr__(self, "images", _protected(self.images))
         object.__setattr__(self, "labels", _protected(self.labels))
 
     @classmethod
@@ -81,7 +83,9 @@ class Dataset:
         if bad.any():
             position = int(bad.argmax())
             raise InputError(f"indices[{position}] is {rows[position]}; {self.name} has samples 0 to {len(self) - 1}")
-        return Dataset(_owned(self.images[rows]), _owned(self.labels[rows]), self.classes, self.name)
+        images = self.images
+        chosen = images.subset(rows).as_images() if isinstance(images, ImageStream) else _owned(images[rows])
+        return Dataset(chosen, _owned(self.labels[rows]), self.classes, self.name)
 
     def split(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
         """Return `count` samples chosen by `seed` (an integer >= 0), and the others; each part in this set's order."""
@@ -123,7 +127,7 @@ def numbered_classes(*labels: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _check_images(images: NDArray[Any]) -> None:
-    if not isinstance(images, np.ndarray):
+    if not isinstance(images, (np.ndarray, ImageStream)):
         raise InputError(f"images must be a numpy array, got {type(images).__name__}")
     if images.dtype != np.uint8:
         raise InputError(

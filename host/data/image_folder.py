@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import math
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strop.host.data.bounded import DEFAULT_MAX_BYTES, allocate, check_claim
 from strop.host.data.dataset import Dataset, Split, check_split
+from strop.host.data.image_file import BILINEAR, GREY_MODES, SUFFIXES, Mode, as_planes, check_size, opened_image
 from strop.runtime.errors import DataError, InputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Mode = Literal["L", "RGB"]
-
-FORMATS = {  # Pillow's name: suffixes. A closed list: some of its readers start other programs
-    "BMP": (".bmp",),
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "PPM": (".pgm", ".ppm"),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
-SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-MAX_IMAGE_PIXELS = 1 << 26
-DECODING_ERRORS = (  # what Pillow raises on damaged bytes
-    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, MemoryError,
-    struct.error, zlib.error,
-)  # fmt: skip
-BILINEAR = 2  # Pillow's name for it changed in 9.1, and Ubuntu 22.04 has 9.0
-GREY_MODES = ("1", "L", "LA")
-COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
 def load_image_folder(
@@ -60,12 +33,9 @@ def load_image_folder(
     InputError for a wrong `size` or `mode`.
     """
     folder = Path(folder)
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise InputError(f"size must be (height, width), each at least 1, got {size!r}")
-    if mode not in (None, "L", "RGB"):
-        raise InputError(f'mode {mode!r} is unknown; allowed are "L" and "RGB"')
+    check_size(size, mode)
     root, classes = _root_and_classes(folder, check_split(split))
-    files = list(_image_files(root, classes))
+    files = list(image_files(root, classes))
     shape, mode = _common_shape([path for path, _ in files], size, mode)
     total = len(files) * math.prod(shape)
     check_claim(str(root), total, max_bytes)
@@ -97,18 +67,18 @@ def _root_and_classes(folder: Path, split: Split) -> tuple[Path, tuple[str, ...]
     """Return the folder that holds the split's class folders, and the names of all classes."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    parts = {part: folder / part for part in ("train", "test") if _subfolders(folder / part)}
+    parts = {part: folder / part for part in ("train", "test") if subfolders(folder / part)}
     if not parts:
         if split == "test":
             raise DataError(f"{folder}: has no test/ with class folders; add one, or hold out samples: Dataset.split")
-        classes = _class_names(folder)
+        classes = class_names(folder)
         if not classes:
             raise DataError(f"{folder}: holds no class folders; expected are folder/class_name/*{', *'.join(SUFFIXES)}")
         return folder, classes
     if split not in parts:
         raise DataError(f"{folder}: has no {split!r} split; it is split into {' and '.join(parts)}")
-    classes = _class_names(parts.get("train", parts[split]))
-    strangers = set(_class_names(parts[split])) - set(classes)
+    classes = class_names(parts.get("train", parts[split]))
+    strangers = set(class_names(parts[split])) - set(classes)
     if strangers:
         raise DataError(
             f"{parts[split]}: has a class {min(strangers)!r} that {folder / 'train'} lacks; rename or remove it"
@@ -116,12 +86,12 @@ def _root_and_classes(folder: Path, split: Split) -> tuple[Path, tuple[str, ...]
     return parts[split], classes
 
 
-def _image_files(root: Path, classes: tuple[str, ...]) -> Iterator[tuple[Path, int]]:
-    """Yield each image's path and label."""
+def image_files(root: Path, classes: tuple[str, ...]) -> Iterator[tuple[Path, int]]:
+    """Yield each image's path and label: class by class, sorted. Raises DataError for what is no image."""
     for label, name in enumerate(classes):
         if not (root / name).is_dir():
             continue  # a test set may lack a class
-        files = _visible(root / name)
+        files = visible_entries(root / name)
         if not files:
             raise DataError(f"{root / name}: holds no images; add some or remove the folder")
         for path in files:
@@ -130,18 +100,21 @@ def _image_files(root: Path, classes: tuple[str, ...]) -> Iterator[tuple[Path, i
             yield path, label
 
 
-def _class_names(root: Path) -> tuple[str, ...]:
-    for path in _visible(root):
+def class_names(root: Path) -> tuple[str, ...]:
+    """Return the names of the class folders, sorted. Raises DataError where anything else lies beside them."""
+    for path in visible_entries(root):
         if not path.is_dir():
             raise DataError(f"{path}: lies beside class folders; move it into one, or away")
-    return tuple(path.name for path in _visible(root))
+    return tuple(path.name for path in visible_entries(root))
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return [path for path in _visible(folder) if path.is_dir()] if folder.is_dir() else []
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in `folder`, sorted; none where it is no folder."""
+    return [path for path in visible_entries(folder) if path.is_dir()] if folder.is_dir() else []
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible_entries(folder: Path) -> list[Path]:
+    """Return what lies in `folder`, sorted, but for hidden files (.name)."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
@@ -151,7 +124,7 @@ def _common_shape(
     """Return channels, height, width and mode for all images; reads their headers only."""
     all_grey = True
     for path in paths:
-        with _opened(path) as image:
+        with opened_image(str(path), path) as image:
             own = (image.height, image.width)
             all_grey = all_grey and image.mode in GREY_MODES
         if path == paths[0]:
@@ -168,36 +141,11 @@ def _common_shape(
 def _pixels(path: Path, shape: tuple[int, int, int], mode: Mode, resize: bool) -> NDArray[np.uint8]:
     """Return uint8 [C, H, W]."""
     channels, height, width = shape
-    with _opened(path) as image:
+    with opened_image(str(path), path) as image:
         converted = image.convert(mode)
         if resize and converted.size != (width, height):
             converted = converted.resize((width, height), BILINEAR)
-        pixels: NDArray[np.uint8] = np.asarray(converted, np.uint8).reshape(*converted.size[::-1], channels)
-        pixels = pixels.transpose(2, 0, 1)
+        pixels = as_planes(converted, channels)
     if pixels.shape != shape:
         raise DataError(f"{path}: changed its size while the folder was read; try again when nothing writes to it")
     return pixels
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image]:
-    """Open an image of an allowed format, mode and size; Pillow's errors, also of the body, come out as DataError."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DataError("reading images needs Pillow; pip install pillow") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=tuple(FORMATS)) as image:
-                if image.width * image.height > MAX_IMAGE_PIXELS:
-                    raise DataError(f"{path}: {image.width * image.height} pixels; allowed are {MAX_IMAGE_PIXELS}")
-                if image.mode not in GREY_MODES + COLOR_MODES:
-                    raise DataError(f"{path}: pixels of mode {image.mode}; save it with 8 bits per channel")
-                yield image
-    except DataError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: {error}; allowed are {MAX_IMAGE_PIXELS} pixels") from error
-    except DECODING_ERRORS as error:
-        raise DataError(f"{path}: cannot be read as an image: {error}; restore or remove it") from error

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strop.host.data.dataset import Dataset
+from strop.host.data.image_stream import ImageStream
 from strop.runtime.errors import InputError
 
 NOISE_SEED = 20170828  # any constant: equal noise on every machine
@@ -64,6 +65,8 @@ def shift_dataset(dataset: Dataset, name: str) -> Dataset:
     """Return the data set with the shift `name` applied to its images; InputError lists the known names."""
     if name not in SHIFTS:
         raise InputError(f"shift {name!r} is unknown; allowed are {', '.join(SHIFTS)}")
+    if isinstance(dataset.images, ImageStream):
+        raise InputError(f"shifts are for images in memory; those of {dataset.name} are decoded as they are needed")
     images = SHIFTS[name](dataset.images)
     images.flags.writeable = False
     return Dataset(images, dataset.labels, dataset.classes, f"{dataset.name}+{name}")

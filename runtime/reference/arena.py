@@ -32,7 +32,9 @@ class Arena:
     def __init__(self, nbytes: int) -> None:
         self.bytes: NDArray[np.uint8] = np.zeros(nbytes, np.uint8)
 
-    def view(self, offset: int, shape: tuple[int, ...], dtype: Any, plane: int = 0) -> NDArray[Any]:
+    def view(
+        self, offset: int, shape: tuple[int, ...], dtype: Any, plane: int = 0, alignment: int = C.ALIGN_BYTES
+    ) -> NDArray[Any]:
         """Return the array at `offset`; its first axis advances by `plane` bytes, without gaps if that is 0."""
         element = np.dtype(dtype)
         strides = [element.itemsize] * len(shape)
@@ -47,10 +49,10 @@ class Arena:
             strides[0] = plane
         extent = sum((count - 1) * stride for count, stride in zip(shape, strides, strict=True)) + element.itemsize
         end = offset + extent
-        if offset % C.ALIGN_BYTES or end > self.bytes.size:
+        if offset % alignment or end > self.bytes.size:
             raise ProgramError(
                 f"tensor {list(shape)} of {element} at bytes {offset} to {end}; offsets are multiples of "
-                f"{C.ALIGN_BYTES} and the arena has {self.bytes.size} bytes: plan the tensor again"
+                f"{alignment} and the arena has {self.bytes.size} bytes: plan the tensor again"
             )
         tensor: NDArray[Any] = np.ndarray(shape, element, self.bytes.data, offset, strides)
         return tensor
@@ -83,8 +85,8 @@ class Arena:
         self.view(offset, view_shape(w8.shape, groups, pixels), np.int8)[...] = pack_weights(w8, groups, pixels)
 
     def words(self, offset: int, *shape: int) -> NDArray[np.int32]:
-        """Return an int32 array without gaps."""
-        return self.view(offset, shape, np.int32)
+        """Return an int32 array without gaps; words of channels may begin at any quad, as a joint map's parts do."""
+        return self.view(offset, shape, np.int32, alignment=4 * C.QUAD if len(shape) == 1 else C.ALIGN_BYTES)
 
     def word(self, offset: int) -> int:
         """Return one int32, such as the exponent of a feature map."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from strop.runtime.contract import COMMAND, OPCODE_NAMES, REPORT, C, Registers
 from strop.runtime.errors import DeviceError, InputError, MemoryPlanError, ProgramError
 from strop.runtime.reference.arena import Arena
+from strop.runtime.reference.command_access import Stop
 from strop.runtime.reference.limits import word_beyond_limit
-from strop.runtime.reference.operations import OPERATIONS, Stop
+from strop.runtime.reference.operations import OPERATIONS
 
 
 class ReferenceDevice:

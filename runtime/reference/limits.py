@@ -29,8 +29,10 @@ _CONVOLUTION = {
 _ACTIVATION = {"activation": (C.ACTIVATION_NONE, C.ACTIVATION_RELU)}
 _EXPONENT = {"exponent": (0, C.MAX_EXPONENT)}
 _L1BN = {**_ACTIVATION, **_BATCH, **_OUT, **_EXPONENT}
-_MAX_POOL = {**_BATCH, **_IN, **_OUT_SIZE, **_WINDOW}
+_POOL = {**_BATCH, **_IN, **_OUT_SIZE, **_WINDOW}
+_UPSAMPLE = {**_BATCH, **_IN, **_OUT_SIZE, "stride_h": (1, C.MAX_STRIDE), "stride_w": (1, C.MAX_STRIDE)}
 _MAP = {**_BATCH, **_IN}
+_LOSS = {**_BATCH, "channels_out": (1, C.MAX_CLASSES)}
 _ROWS = {"rows": (1, 2**31 - 1), "columns": (1, 2**31 - 1)}
 _VIEW = {name: _CONVOLUTION[name] for name in ("channels_in", "channels_out", "kernel_h", "kernel_w", "groups")}
 
@@ -41,24 +43,34 @@ _ALLOWED: dict[int, dict[str, tuple[int, int]]] = {
     C.OP_CONV_WEIGHT_GRADIENT: _CONVOLUTION,
     C.OP_L1BN_FORWARD: _L1BN,
     C.OP_L1BN_BACKWARD: _L1BN,
-    C.OP_MAX_POOL_FORWARD: _MAX_POOL,
-    C.OP_MAX_POOL_BACKWARD: _MAX_POOL,
-    C.OP_GLOBAL_AVERAGE_POOL_FORWARD: _MAP,
+    C.OP_MAX_POOL_FORWARD: _POOL,
+    C.OP_MAX_POOL_BACKWARD: _POOL,
+    C.OP_GLOBAL_AVERAGE_POOL_FORWARD: {**_MAP, "exponent": (0, C.MAX_POOL_GAIN)},
     C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: _MAP,
     C.OP_FLATTEN: _MAP,
     C.OP_UNFLATTEN: _MAP,
-    C.OP_SOFTMAX_CROSS_ENTROPY: {**_BATCH, "channels_out": (1, C.MAX_CLASSES)},
+    C.OP_SOFTMAX_CROSS_ENTROPY: _LOSS,
     C.OP_SGD: _ROWS,
     C.OP_WEIGHT_VIEW: {**_VIEW, **_ROWS},
     C.OP_ADD_FORWARD: _L1BN,
     C.OP_ADD_BACKWARD: {**_ACTIVATION, **_BATCH, **_OUT},
+    C.OP_ACTIVATION_FORWARD: {**_BATCH, **_OUT, **_EXPONENT},
+    C.OP_ACTIVATION_BACKWARD: {**_BATCH, **_OUT},
+    C.OP_AVERAGE_POOL_FORWARD: _POOL,
+    C.OP_AVERAGE_POOL_BACKWARD: _POOL,
     C.OP_ADD_GRADIENT: {**_BATCH, **_OUT},
     C.OP_ELASTIC_PULL: {**_ROWS, "rows": (1, 1)},
+    C.OP_UPSAMPLE_FORWARD: _UPSAMPLE,
+    C.OP_UPSAMPLE_BACKWARD: _UPSAMPLE,
+    C.OP_SIGMOID_CROSS_ENTROPY: _LOSS,
+    C.OP_SQUARED_ERROR: _LOSS,
 }
 _CONVOLUTIONS = (C.OP_CONV_FORWARD, C.OP_CONV_INPUT_GRADIENT, C.OP_CONV_WEIGHT_GRADIENT)
+_NOT_TRANSPOSED = C.FLAG_PIXELS | C.FLAG_LOGITS | C.FLAG_BIAS | C.FLAG_FLAT
 _NORMS = (C.OP_L1BN_FORWARD, C.OP_L1BN_BACKWARD)
 _TAKE_PIXELS = (C.OP_INPUT, C.OP_CONV_FORWARD, C.OP_CONV_WEIGHT_GRADIENT, C.OP_SGD, C.OP_WEIGHT_VIEW)
 _WITH_PIXELS = {"channels_in": (1, C.MAX_PIXEL_CHANNELS), "groups": (1, 1)}
+_UPSAMPLES = (C.OP_UPSAMPLE_FORWARD, C.OP_UPSAMPLE_BACKWARD)
 _POOLS_WHOLE_MAP = (C.OP_GLOBAL_AVERAGE_POOL_FORWARD, C.OP_GLOBAL_AVERAGE_POOL_BACKWARD)
 
 
@@ -69,7 +81,9 @@ def word_beyond_limit(command: Any) -> int | None:
     """
     opcode, flags = int(command["opcode"]), int(command["flags"])
     pixels = bool(flags & C.FLAG_PIXELS)
-    if flags & C.FLAG_TRANSPOSED or (pixels and opcode not in _TAKE_PIXELS):
+    if flags & C.FLAG_TRANSPOSED and (opcode not in _CONVOLUTIONS or flags & _NOT_TRANSPOSED):
+        return _index("flags")
+    if pixels and opcode not in _TAKE_PIXELS:
         return _index("flags")
     if flags & C.FLAG_FIXED and flags & (C.FLAG_RUNNING | C.FLAG_SOFT):
         return _index("flags")
@@ -96,11 +110,13 @@ def _contradictions(command: Any, allowed: dict[str, tuple[int, int]]) -> Iterat
     axes = (("pad_top", "height_in", "height_out"), ("pad_left", "width_in", "width_out"))
     for pad, size_in, size_out in axes:
         yield pad, opcode == C.OP_INPUT and c[pad] + c[size_in] > c[size_out]
-    if "stride_h" in allowed:
+    if "kernel_h" in allowed and "stride_h" in allowed:
         yield "pad_top", c["pad_top"] >= c["kernel_h"]
         yield "pad_left", c["pad_left"] >= (1 if c["flags"] & C.FLAG_PIXELS else c["kernel_w"])
         for (pad, size_in, size_out), stride in zip(axes, ("stride_h", "stride_w"), strict=True):
             yield size_out, (c[size_out] - 1) * c[stride] >= c[size_in] + c[pad]
+    for (_, size_in, size_out), stride in zip(axes, ("stride_h", "stride_w"), strict=True):
+        yield size_out, opcode in _UPSAMPLES and c[size_out] != c[size_in] * c[stride]
     for size in ("height_out", "width_out"):
         yield size, opcode == C.OP_CONV_FORWARD and bool(c["flags"] & C.FLAG_LOGITS) and c[size] != 1
     if "groups" in allowed:

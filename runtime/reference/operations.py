@@ -1,206 +1,65 @@
 """One function an opcode: fields of the command to arrays, the arithmetic, and back. No arithmetic here.
 
 Each takes the arena, the command with its fields as Python integers, and the offset of the step's slot. Whatever can
-stop a command is checked before it writes. Those on parameters are in update_operations.
+stop a command is checked before it writes. Those of convolutions, of maps alone, losses and parameters are in files of
+their own, what all have in common in command_access.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from strop.runtime.contract import C
-from strop.runtime.reference import convolution, l1bn, loss, pooling, residual
+from strop.runtime.reference import l1bn, map_operations
 from strop.runtime.reference.arena import Arena, wide
-from strop.runtime.reference.arithmetic import Integers, Site, advance_dither, control, dither, dsh, rsh, sat, sat32
-from strop.runtime.reference.update_operations import Command, elastic_pull, sgd_update, weight_shape, weight_view
-from strop.runtime.reference.windows import Geometry
-
-Shape = tuple[int, int, int, int]
-
-
-class Stop(Exception):
-    """The command cannot run: the status and the detail to report."""
-
-    def __init__(self, status: int, detail: int = 0) -> None:
-        super().__init__(status, detail)
-        self.status, self.detail = status, detail
-
-
-# ---- what commands have in common ------------------------------------------------------------------------------------
-
-
-def _source(c: Command, slot: int) -> int:
-    return int(c.source) + (slot if c.flags & C.FLAG_SOURCE_IN_SLOT else 0)
-
-
-def _source_exponents(arena: Arena, c: Command, slot: int, count: int) -> Integers:
-    return wide(arena.words(c.source_exponent + (slot if c.flags & C.FLAG_SOURCE_IN_SLOT else 0), count))
-
-
-def _source_exponent(arena: Arena, c: Command, slot: int) -> int:
-    return int(_source_exponents(arena, c, slot, 1)[0])
-
-
-def _target(c: Command, slot: int) -> int:
-    return int(c.target) + (slot if c.flags & C.FLAG_TARGET_IN_SLOT else 0)
-
-
-def _write_target_exponent(arena: Arena, c: Command, slot: int, exponents: NDArray[Any] | list[int]) -> None:
-    offset = c.target_exponent + (slot if c.flags & C.FLAG_TARGET_IN_SLOT else 0)
-    arena.words(offset, len(exponents))[:] = exponents
-
-
-def _shape_in(c: Command) -> Shape:
-    return (c.channels_in, c.batch, c.height_in, c.width_in)
-
-
-def _shape_out(c: Command) -> Shape:
-    return (c.channels_out, c.batch, c.height_out, c.width_out)
-
-
-def _read_source(arena: Arena, c: Command, slot: int, shape: Shape) -> NDArray[np.int8]:
-    return arena.read_map(_source(c, slot), c.source_plane, shape)
-
-
-def _write_target(arena: Arena, c: Command, slot: int, values: NDArray[Any]) -> None:
-    arena.write_map(_target(c, slot), c.target_plane, values)
-
-
-def _geometry(c: Command) -> Geometry:
-    return Geometry(
-        kernel=(c.kernel_h, c.kernel_w),
-        stride=(c.stride_h, c.stride_w),
-        pad=(c.pad_top, c.pad_left),
-        input=(c.height_in, c.width_in),
-        output=(c.height_out, c.width_out),
-    )
-
-
-def _weights(arena: Arena, c: Command) -> NDArray[np.int8]:
-    return arena.read_weights(c.weights, weight_shape(c), c.groups, bool(c.flags & C.FLAG_PIXELS))
-
-
-def _convolved(arena: Arena, c: Command, offset: int, plane: int) -> NDArray[np.int8]:
-    """Return the map that a convolution reads, which is a pixel map if the command says so."""
-    read = arena.read_pixels if c.flags & C.FLAG_PIXELS else arena.read_map
-    return read(offset, plane, _shape_in(c))
-
-
-def _fixed_shift(site: Site) -> int:
-    """Return the shift that training left."""
-    if not site.set:
-        raise Stop(C.STATUS_SITE_UNSET)
-    return site.used
-
-
-def _draw(arena: Arena, c: Command, shape: tuple[int, ...]) -> Integers:
-    """Advance the command's dither counter; return the dither of a tensor of `shape`."""
-    word = arena.counter(c.dither)
-    word[0] = advance_dither(int(word[0]))
-    return dither(int(word[0]), shape)
-
-
-def _requantize_error(arena: Arena, c: Command, v: Integers, exponent: int, flat: bool = False) -> tuple[Integers, int]:
-    """Return v as int8 by the command's site and dither, both advanced, and the shift.
-
-    `exponent` is what the error arrived with. `flat` counts the elements of v [C, N, H, W] for the dither as those
-    of [C*H*W, N].
-    """
-    s, site = control(arena.site(c.site), v, C.ERROR_RATE_LOG2, exponent)
-    if flat:
-        channels, samples, height, width = v.shape
-        r = _draw(arena, c, (channels, height, width, samples)).transpose(0, 3, 1, 2)
-    else:
-        r = _draw(arena, c, v.shape)
-    arena.write_site(c.site, site)
-    return sat(dsh(v, s, r)), s
-
+from strop.runtime.reference.command_access import (
+    read_source,
+    requantize_error,
+    shape_in,
+    shape_out,
+    source_exponent,
+    source_exponents,
+    source_offset,
+    target_offset,
+    write_target,
+    write_target_exponent,
+)
+from strop.runtime.reference.convolution_operations import conv_forward, conv_input_gradient, conv_weight_gradient
+from strop.runtime.reference.loss_operations import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from strop.runtime.reference.update_operations import Command, elastic_pull, sgd_update, weight_view
 
 # ---- input, and changes of layout ------------------------------------------------------------------------------------
 
 
 def input_conversion(arena: Arena, c: Command, slot: int) -> None:
     """INPUT: uint8 pixels [N, C, H, W] to int8, black around them; with PIXELS as a pixel map."""
-    pixels = arena.view(_source(c, slot), (c.batch, c.channels_in, c.height_in, c.width_in), np.uint8)
+    pixels = arena.view(source_offset(c, slot), (c.batch, c.channels_in, c.height_in, c.width_in), np.uint8)
     a0 = np.maximum(pixels.transpose(1, 0, 2, 3).astype(np.int64) - 128, -127)
     bordered = np.full((c.channels_in, c.batch, c.height_out, c.width_out), -127)
     bordered[:, :, c.pad_top : c.pad_top + c.height_in, c.pad_left : c.pad_left + c.width_in] = a0
     if c.flags & C.FLAG_PIXELS:
         padded = np.pad(bordered, ((0, 0), (0, 0), (0, 0), (c.columns, 0)))
-        arena.write_pixels(_target(c, slot), c.target_plane, padded)
+        arena.write_pixels(target_offset(c, slot), c.target_plane, padded)
     else:
-        _write_target(arena, c, slot, bordered)
-    _write_target_exponent(arena, c, slot, [c.exponent])
+        write_target(arena, c, slot, bordered)
+    write_target_exponent(arena, c, slot, [c.exponent])
 
 
 def flatten(arena: Arena, c: Command, slot: int) -> None:
     """FLATTEN: [C, N, H, W] to [C*H*W, N, 1, 1]."""
-    source = _read_source(arena, c, slot, _shape_in(c))
-    _write_target(arena, c, slot, source.transpose(0, 2, 3, 1).reshape(-1, c.batch, 1, 1))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
+    source = read_source(arena, c, slot, shape_in(c))
+    write_target(arena, c, slot, source.transpose(0, 2, 3, 1).reshape(-1, c.batch, 1, 1))
+    write_target_exponent(arena, c, slot, [source_exponent(arena, c, slot)])
 
 
 def unflatten(arena: Arena, c: Command, slot: int) -> None:
     """UNFLATTEN: [C*H*W, N, 1, 1] to [C, N, H, W]."""
-    source = _read_source(arena, c, slot, (c.channels_in * c.height_in * c.width_in, c.batch, 1, 1))
+    source = read_source(arena, c, slot, (c.channels_in * c.height_in * c.width_in, c.batch, 1, 1))
     ordered = source.reshape(c.channels_in, c.height_in, c.width_in, c.batch).transpose(0, 3, 1, 2)
-    _write_target(arena, c, slot, ordered)
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-# ---- convolution -----------------------------------------------------------------------------------------------------
-
-
-def conv_forward(arena: Arena, c: Command, slot: int) -> None:
-    """CONV_FORWARD: to int8 by the site, or to int32 logits with a bias."""
-    ea = _source_exponent(arena, c, slot)
-    ew = wide(arena.words(c.weight_exponent, c.channels_out))
-    a8 = _convolved(arena, c, _source(c, slot), c.source_plane)
-    if c.flags & C.FLAG_LOGITS:
-        e = ea + int(ew[0])
-        acc = convolution.forward(a8, _weights(arena, c), _geometry(c), c.groups)[:, :, 0, 0]
-        bias = rsh(wide(arena.words(c.beta, c.channels_out)), C.PARAMETER_FRACTION - e)
-        arena.view(_target(c, slot), acc.shape, np.int32, c.target_plane)[...] = sat32(acc + bias[:, None])
-        _write_target_exponent(arena, c, slot, [e])
-        return
-    site = arena.site(c.site)
-    fixed = _fixed_shift(site) if c.flags & C.FLAG_FIXED else None
-    acc = convolution.forward(a8, _weights(arena, c), _geometry(c), c.groups)
-    if fixed is None:
-        shift, site = control(site, acc, C.PRE_NORM_RATE_LOG2)
-        arena.write_site(c.site, site)
-    else:
-        shift = fixed
-    _write_target(arena, c, slot, sat(rsh(acc, shift)))
-    _write_target_exponent(arena, c, slot, ea + ew - shift)
-
-
-def conv_input_gradient(arena: Arena, c: Command, slot: int) -> None:
-    """CONV_INPUT_GRADIENT: to int8 by the site, dithered."""
-    dx8 = _read_source(arena, c, slot, _shape_out(c))
-    da = convolution.input_gradient(dx8, _weights(arena, c), _geometry(c), c.groups)
-    exponent = _source_exponent(arena, c, slot) + arena.word(c.weight_exponent)
-    e8, shift = _requantize_error(arena, c, da, exponent, flat=bool(c.flags & C.FLAG_FLAT))
-    _write_target(arena, c, slot, e8)
-    _write_target_exponent(arena, c, slot, [exponent - shift])
-
-
-def conv_weight_gradient(arena: Arena, c: Command, slot: int) -> None:
-    """CONV_WEIGHT_GRADIENT: int32 sums; of the bias too, whose layer's error has one exponent."""
-    with_bias = bool(c.flags & C.FLAG_BIAS)
-    dx8 = _read_source(arena, c, slot, _shape_out(c))
-    a8 = _convolved(arena, c, c.source_2, c.source_2_plane)
-    e_dx = _source_exponents(arena, c, slot, 1 if with_bias else c.channels_out)
-    gradient = convolution.weight_gradient(dx8, a8, _geometry(c), c.groups)
-    exponents = np.broadcast_to(e_dx, c.channels_out) + arena.word(c.source_2_exponent)
-    if with_bias:
-        arena.words(c.grad_beta, c.channels_out)[...] = wide(dx8).sum(axis=(1, 2, 3))
-    arena.words(_target(c, slot), *gradient.shape)[...] = gradient
-    _write_target_exponent(arena, c, slot, exponents)
+    write_target(arena, c, slot, ordered)
+    write_target_exponent(arena, c, slot, [source_exponent(arena, c, slot)])
 
 
 # ---- L1 batch normalization ------------------------------------------------------------------------------------------
@@ -209,8 +68,8 @@ def conv_weight_gradient(arena: Arena, c: Command, slot: int) -> None:
 def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
     """L1BN_FORWARD: by the mini-batch's statistics; with FIXED by the running ones, with RUNNING by those advanced."""
     k = c.channels_out
-    x8 = wide(_read_source(arena, c, slot, _shape_out(c))).reshape(k, -1)
-    ex = _source_exponents(arena, c, slot, k)
+    x8 = wide(read_source(arena, c, slot, shape_out(c))).reshape(k, -1)
+    ex = source_exponents(arena, c, slot, k)
     gamma, beta = wide(arena.words(c.gamma, k)), wide(arena.words(c.beta, k))
     running_mu, running_sigma = arena.words(c.running_mu, k), arena.words(c.running_sigma, k)
     if c.flags & C.FLAG_FIXED:
@@ -232,19 +91,19 @@ def l1bn_forward(arena: Arena, c: Command, slot: int) -> None:
     multiplier = l1bn.multiplier(gamma, sigma, c.exponent)
     constant = l1bn.constant(beta, mu, multiplier, c.exponent)
     y8 = l1bn.normalize(x8, multiplier, constant, l1bn.lowest(c.activation))
-    _write_target(arena, c, slot, y8.reshape(_shape_out(c)))
+    write_target(arena, c, slot, y8.reshape(shape_out(c)))
     arena.write_statistics(c.statistics, l1bn.Statistics(mu, sigma, multiplier, sign_sum))
-    _write_target_exponent(arena, c, slot, [c.exponent])
+    write_target_exponent(arena, c, slot, [c.exponent])
 
 
 def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
     """L1BN_BACKWARD: gradients of the input, gamma and beta; with FIXED, of the input alone."""
     k = c.channels_out
-    e8 = wide(_read_source(arena, c, slot, _shape_out(c))).reshape(k, -1)
-    x8 = wide(arena.read_map(c.source_2, c.source_2_plane, _shape_out(c))).reshape(k, -1)
-    y8 = wide(arena.read_map(c.source_3, c.source_3_plane, _shape_out(c))).reshape(k, -1)
+    e8 = wide(read_source(arena, c, slot, shape_out(c))).reshape(k, -1)
+    x8 = wide(arena.read_map(c.source_2, c.source_2_plane, shape_out(c))).reshape(k, -1)
+    y8 = wide(arena.read_map(c.source_3, c.source_3_plane, shape_out(c))).reshape(k, -1)
     ex = wide(arena.words(c.source_2_exponent, k))
-    arriving = _source_exponent(arena, c, slot)
+    arriving = source_exponent(arena, c, slot)
     exponent = arriving + c.exponent + C.SCALE_FRACTION - ex
     kept = arena.statistics(c.statistics, k)
     dy = l1bn.masked(e8, y8, l1bn.lowest(c.activation))
@@ -256,99 +115,9 @@ def l1bn_backward(arena: Arena, c: Command, slot: int) -> None:
             v = l1bn.input_gradient(dy, x8, kept, dgamma, dbeta)
         arena.words(c.grad_gamma, k)[...] = dgamma
         arena.words(c.grad_beta, k)[...] = dbeta
-    dx8, shift = _requantize_error(arena, c, v, arriving)
-    _write_target(arena, c, slot, dx8.reshape(_shape_out(c)))
-    _write_target_exponent(arena, c, slot, exponent - shift)
-
-
-# ---- pooling ---------------------------------------------------------------------------------------------------------
-
-
-def max_pool_forward(arena: Arena, c: Command, slot: int) -> None:
-    """MAX_POOL_FORWARD."""
-    _write_target(arena, c, slot, pooling.max_forward(_read_source(arena, c, slot, _shape_in(c)), _geometry(c)))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def max_pool_backward(arena: Arena, c: Command, slot: int) -> None:
-    """MAX_POOL_BACKWARD."""
-    e8 = wide(_read_source(arena, c, slot, (c.channels_in, c.batch, c.height_out, c.width_out)))
-    y8 = arena.read_map(c.source_2, c.source_2_plane, _shape_in(c))
-    _write_target(arena, c, slot, pooling.max_backward(e8, y8, _geometry(c)))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def global_average_pool_forward(arena: Arena, c: Command, slot: int) -> None:
-    """GLOBAL_AVERAGE_POOL_FORWARD."""
-    _write_target(arena, c, slot, pooling.average_forward(wide(_read_source(arena, c, slot, _shape_in(c)))))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def global_average_pool_backward(arena: Arena, c: Command, slot: int) -> None:
-    """GLOBAL_AVERAGE_POOL_BACKWARD, dithered."""
-    e8 = wide(_read_source(arena, c, slot, (c.channels_in, c.batch, 1, 1)))
-    spread, gained = pooling.average_backward(e8, _draw(arena, c, _shape_in(c)))
-    _write_target(arena, c, slot, spread)
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot) + gained])
-
-
-# ---- residual sums ---------------------------------------------------------------------------------------------------
-
-
-def _source_2(arena: Arena, c: Command) -> Integers:
-    return wide(arena.read_map(c.source_2, c.source_2_plane, _shape_out(c)))
-
-
-def add_forward(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_FORWARD: the sum of two maps, activated."""
-    a8, ea = wide(_read_source(arena, c, slot, _shape_out(c))), _source_exponent(arena, c, slot)
-    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
-    y8 = residual.add_forward(a8, ea, b8, eb, c.exponent, l1bn.lowest(c.activation))
-    _write_target(arena, c, slot, y8)
-    _write_target_exponent(arena, c, slot, [c.exponent])
-
-
-def add_backward(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_BACKWARD: the gradient that both summands have."""
-    e8 = wide(_read_source(arena, c, slot, _shape_out(c)))
-    _write_target(arena, c, slot, residual.add_backward(e8, _source_2(arena, c), l1bn.lowest(c.activation)))
-    _write_target_exponent(arena, c, slot, [_source_exponent(arena, c, slot)])
-
-
-def add_gradient(arena: Arena, c: Command, slot: int) -> None:
-    """ADD_GRADIENT: the sum of two gradients of one map, dithered."""
-    a8, ea = wide(_read_source(arena, c, slot, _shape_out(c))), _source_exponent(arena, c, slot)
-    b8, eb = _source_2(arena, c), arena.word(c.source_2_exponent)
-    e8, exponent = residual.add_gradient(a8, ea, b8, eb, _draw(arena, c, _shape_out(c)))
-    _write_target(arena, c, slot, e8)
-    _write_target_exponent(arena, c, slot, [exponent])
-
-
-# ---- loss and update -------------------------------------------------------------------------------------------------
-
-
-def softmax_cross_entropy(arena: Arena, c: Command, slot: int) -> None:
-    """SOFTMAX_CROSS_ENTROPY: loss and correct count into the slot; unless FIXED the logit error, dithered."""
-    shape = (c.channels_out, c.batch)
-    logits = wide(arena.view(_source(c, slot), shape, np.int32, c.source_plane))
-    e = _source_exponent(arena, c, slot)
-    labels = arena.words(slot + c.labels, c.batch)
-    outside = np.flatnonzero((labels < 0) | (labels >= c.channels_out))
-    if outside.size:
-        raise Stop(C.STATUS_LABEL_RANGE, int(outside[0]))
-    head = arena.slot(slot)
-    if c.flags & C.FLAG_SOFT:
-        targets = wide(arena.view(slot + c.source_2, shape, np.int32, c.source_2_plane))
-        losses = loss.soft_cross_entropy(logits, e, targets)
-    else:
-        losses = loss.cross_entropy(logits, e, labels)
-    head["loss_sum"], head["correct"], head["samples"] = losses.sum(), loss.correct(logits, labels), c.batch
-    if not c.flags & C.FLAG_FIXED:
-        r = _draw(arena, c, shape)
-        soft = c.flags & C.FLAG_SOFT
-        e8 = loss.soft_error(logits, e, targets, r) if soft else loss.error(logits, e, labels, r)
-        _write_target(arena, c, slot, e8.reshape(*shape, 1, 1))
-        _write_target_exponent(arena, c, slot, [C.ERROR_EXPONENT])
+    dx8, shift = requantize_error(arena, c, v, arriving)
+    write_target(arena, c, slot, dx8.reshape(shape_out(c)))
+    write_target_exponent(arena, c, slot, exponent - shift)
 
 
 OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
@@ -358,17 +127,13 @@ OPERATIONS: dict[int, Callable[[Arena, Command, int], None]] = {
     C.OP_CONV_WEIGHT_GRADIENT: conv_weight_gradient,
     C.OP_L1BN_FORWARD: l1bn_forward,
     C.OP_L1BN_BACKWARD: l1bn_backward,
-    C.OP_MAX_POOL_FORWARD: max_pool_forward,
-    C.OP_MAX_POOL_BACKWARD: max_pool_backward,
-    C.OP_GLOBAL_AVERAGE_POOL_FORWARD: global_average_pool_forward,
-    C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: global_average_pool_backward,
     C.OP_FLATTEN: flatten,
     C.OP_UNFLATTEN: unflatten,
-    C.OP_ADD_FORWARD: add_forward,
-    C.OP_ADD_BACKWARD: add_backward,
-    C.OP_ADD_GRADIENT: add_gradient,
     C.OP_SOFTMAX_CROSS_ENTROPY: softmax_cross_entropy,
     C.OP_SGD: sgd_update,
     C.OP_WEIGHT_VIEW: weight_view,
     C.OP_ELASTIC_PULL: elastic_pull,
+    C.OP_SIGMOID_CROSS_ENTROPY: sigmoid_cross_entropy,
+    C.OP_SQUARED_ERROR: squared_error,
+    **map_operations.OPERATIONS,
 }

@@ -31,6 +31,7 @@ ONLY_REMOTE = (
 )  # fmt: skip
 ONLY_LOCAL = {  # and what they are if not given
     "threads": None, "resume": False, "plot": None, "device": "auto", "add_class": None,
+    "augment": None,
 }  # fmt: skip
 
 
@@ -143,7 +144,12 @@ def _form(client: Client, arguments: argparse.Namespace) -> Form:
         raise InputError(f"{name} has no alias {which!r}; it has {', '.join(model.data['aliases'])}")
     version = model.version(number)
     channels, height, width = version["shape"]
-    return Form(layout=arguments.layout, network=(channels, height, width), classes=tuple(version["classes"]))
+    return Form(
+        layout=arguments.layout,
+        labels=arguments.labels,
+        network=(channels, height, width),
+        classes=tuple(version["classes"]),
+    )
 
 
 def _show_estimate(estimate: dict[str, Any], output: Output) -> None:

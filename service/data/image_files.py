@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from strop.host.data.image_folder import COLOR_MODES, DECODING_ERRORS, GREY_MODES
+from strop.host.data.image_file import COLOR_MODES, DECODING_ERRORS, GREY_MODES
 from strop.service.data.limits import MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS, sample_fault
 from strop.service.problems import Problem
 

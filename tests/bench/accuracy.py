@@ -1,11 +1,12 @@
-"""LeNet-5 on the whole of Fashion-MNIST: int8 with L1BN against float32 with L2BN and L1BN.
+"""A network of the zoo on the whole of Fashion-MNIST: int8 with L1BN against float32 with L2BN and L1BN.
 
 All rows share first weights, mini-batches and schedule.
 
-    python tests/bench/accuracy.py                      # 30 epochs, seeds 0 1 2, all four rows
+    python tests/bench/accuracy.py                      # LeNet-5, 30 epochs, seeds 0 1 2, all four rows
     python tests/bench/accuracy.py --rows int8 --epochs 90 --schedule paper --seeds 0
+    python tests/bench/accuracy.py --network resnet20 --epochs 3 --rows l2 int8 --threads 2
 
-Each run is a JSON line in tests/bench/results/accuracy.jsonl; a run that is there already is not run again. At
+Each run is a JSON line in tests/bench/results/accuracy-NETWORK.jsonl; a run that is there already is not run again. At
 the end the table is printed as Markdown, and the loss curves are drawn beside the results.
 """
 
@@ -24,7 +25,8 @@ import torch
 from float_baseline import SCHEDULES, train_float
 from int8_training import train_int8
 from strop.host.data import load_dataset
-from strop.host.models import lenet5
+from strop.host.models import MODELS, build_model
+from strop.runtime.contract import C
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS = {
@@ -46,6 +48,16 @@ def row_of(run: dict[str, Any]) -> str:
 def load_results(path: Path) -> list[dict[str, Any]]:
     """Return the recorded runs."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def current(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the runs in float, and those in the arithmetic of today."""
+    return [run for run in runs if run["arithmetic"] == "float32" or run.get("numerics", 1) == C.NUMERICS_VERSION]
+
+
+def schedule_of(run: dict[str, Any]) -> tuple[int, str, int]:
+    """Return epochs, schedule and number of training images: runs of one table have them in common."""
+    return run["epochs"], run["schedule"], run.get("images", 60_000)
 
 
 def commit() -> str:
@@ -76,7 +88,7 @@ def table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def draw(runs: list[dict[str, Any]], path: Path) -> None:
+def draw(runs: list[dict[str, Any]], network: str, path: Path) -> None:
     """Draw training loss over epochs, a line a run."""
     import matplotlib
 
@@ -88,7 +100,7 @@ def draw(runs: list[dict[str, Any]], path: Path) -> None:
         for index, run in enumerate(run for run in runs if row_of(run) == row):
             epochs = range(1, len(run["training_loss"]) + 1)
             axes.plot(epochs, run["training_loss"], color=color, alpha=0.8, label=None if index else row)
-    axes.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log", title="LeNet-5 on Fashion-MNIST")
+    axes.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log", title=f"{network} on Fashion-MNIST")
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
@@ -97,35 +109,40 @@ def draw(runs: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=tuple(MODELS), default="lenet5")
     parser.add_argument("--rows", nargs="+", choices=tuple(SHORT), default=list(SHORT))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--schedule", choices=tuple(SCHEDULES), default="strop")
+    parser.add_argument("--images", type=int, default=60_000, help="of the training images, so many from the first on")
     parser.add_argument("--threads", type=int, default=1, help="threads of either side")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "accuracy.jsonl"
+    path = RESULTS / f"accuracy-{options.network}.jsonl"
     train, test = load_dataset("fashion-mnist", "train"), load_dataset("fashion-mnist", "test")
-    data = (train.images, train.labels, test.images, test.labels)
+    data = (train.images[: options.images], train.labels[: options.images], test.images, test.labels)
+    wanted_schedule = (options.epochs, options.schedule, options.images)
     measured = commit()  # what is loaded now, whatever is committed while this runs
     same = {"epochs": options.epochs, "schedule": options.schedule}
+    graph = build_model(options.network, train.image_shape, len(train.classes))
     wanted = {SHORT[name] for name in options.rows}
     for seed in options.seeds:
         for row in (row for row in ROWS if row in wanted):
-            done = [r for r in load_results(path) if row_of(r) == row and r["seed"] == seed]
-            if any(r["epochs"] == options.epochs and r["schedule"] == options.schedule for r in done):
+            done = [r for r in current(load_results(path)) if row_of(r) == row and r["seed"] == seed]
+            if any(schedule_of(r) == wanted_schedule for r in done):
                 continue
             settings: dict[str, Any] = {**ROWS[row], **same, "seed": seed}
             if "norm" in settings:
-                run = train_float(lenet5(), settings.pop("norm"), *data, **settings)
+                run = train_float(graph, settings.pop("norm"), *data, **settings)
             else:
-                run = train_int8(lenet5(), *data, **settings, threads=options.threads)
+                run = train_int8(graph, *data, **settings, threads=options.threads)
             with path.open("a") as stream:
-                stream.write(json.dumps({"dataset": train.name, "commit": measured, **run}) + "\n")
-    runs = [r for r in load_results(path) if r["epochs"] == options.epochs and r["schedule"] == options.schedule]
+                facts = {"dataset": train.name, "images": options.images, "commit": measured}
+                stream.write(json.dumps({**facts, **run}) + "\n")
+    runs = [r for r in current(load_results(path)) if schedule_of(r) == wanted_schedule]
     print(table(runs))
-    draw(runs, RESULTS / f"accuracy-{options.epochs}-epochs.png")
+    draw(runs, options.network, RESULTS / f"accuracy-{options.network}-{options.epochs}-epochs.png")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from strop.host.checkpoint import state_digest
 from strop.host.data import load_fashion_mnist_subset
-from strop.host.models import initial_state, lenet5
+from strop.host.models import initial_state
+from strop.host.networks import lenet5
 from strop.host.order import epoch_order
 from strop.runtime import Device, Minibatch, Session, StepResult
 from strop.runtime.emulator import EmulatorDevice, available_cores, supported_instruction_sets

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import astuple
 
 from networks import es_fl
-from strop.host.models import lenet5, resnet8, vgg_small
+from strop.host.networks import lenet5, resnet8, vgg_small
 from strop.runtime.estimate import Estimate, LayerCost, boards, estimate
 
 CASES = [(lenet5, 128), (vgg_small, 64), (resnet8, 64), (es_fl, 128)]

@@ -41,9 +41,10 @@ def train_float(
     lr: float = 0.1,
     seed: int = 0,
     schedule: str = "strop",
+    adam: bool = False,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Train `graph` in float32, SGD with momentum 0.9, on uint8 images [n, C, H, W], int labels [n]; return results.
+    """Train `graph` in float32 on uint8 images [n, C, H, W], int labels [n], by SGD with momentum 0.9 or Adam.
 
     Each epoch visits `epoch_order` in consecutive full mini-batches and drops the partial last one. The result has
     "training_loss", the mean in nats of each epoch, "test_error", a share, after the last epoch and never the best, and
@@ -54,7 +55,12 @@ def train_float(
     if steps < 1 or epochs < 1:
         raise InputError(f"{graph.name}: {len(images)} images, mini-batch {batch}, {epochs} epochs; none makes a step")
     network = FloatNetwork(graph, norm, initial_parameters(graph, seed)).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=MOMENTUM)
+    network = network.to(memory_format=torch.channels_last)  # the faster layout: four times for depthwise convolution
+    optimizer: torch.optim.Optimizer = (
+        torch.optim.Adam(network.parameters(), lr=lr)
+        if adam
+        else torch.optim.SGD(network.parameters(), lr=lr, momentum=MOMENTUM)
+    )
     inputs, targets = torch.tensor(images), torch.tensor(labels, dtype=torch.int64)
     losses: list[float] = []
     wall, cpu = time.perf_counter(), time.process_time()
@@ -88,6 +94,7 @@ def train_float(
         "lr": lr,
         "schedule": schedule,
         "momentum": MOMENTUM,
+        "optimizer": "adam" if adam else "sgd",
         "training_loss": [round(loss, 6) for loss in losses],
         "test_error": error,
         **rates,

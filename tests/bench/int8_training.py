@@ -13,6 +13,7 @@ from float_baseline import MOMENTUM, learning_rate
 from strop.host.models import initial_state
 from strop.host.order import epoch_order
 from strop.runtime import Hyperparameters, Minibatch, NetworkGraph, Session, StepResult, open_device
+from strop.runtime.contract import C
 
 
 def train_int8(
@@ -66,6 +67,7 @@ def train_int8(
         "graph": graph.digest(),
         "arithmetic": "int8" if per_channel_weights else "int8, one weight exponent a layer",
         "norm": "l1",
+        "numerics": C.NUMERICS_VERSION,
         "seed": seed,
         "epochs": epochs,
         "batch": batch,

@@ -25,7 +25,8 @@ import torch
 from float_baseline import MOMENTUM, sgd_step
 from float_network import FloatNetwork, initial_parameters
 from strop.host.data import load_fashion_mnist_subset
-from strop.host.models import initial_state, lenet5, resnet8, vgg_small
+from strop.host.models import initial_state
+from strop.host.networks import lenet5, resnet8, vgg_small
 from strop.runtime import Minibatch, NetworkGraph, Session, open_device
 from strop.runtime.emulator import available_cores
 

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -18,104 +17,18 @@ constexpr unsigned long kNeon = HWCAP_ASIMD;
 constexpr unsigned long kNeon = HWCAP_NEON;
 #endif
 
-#include "native/leaf_table.hpp"
+#include "mac_twins.hpp"
 
-using namespace strop;
+using namespace leaf;
 using native::LeafTable;
 
 namespace {
-
-std::mt19937 generator(20261123);
-uint32_t Below(uint32_t n) { return generator() % n; }
-
-// Memory of a leaf: inputs are filled at random, outputs with a pattern, all compared afterwards.
-struct Arena {
-  std::vector<int8_t> bytes;
-  std::vector<int32_t> values;
-  std::vector<uint32_t> counts;
-};
-
-alignas(64) AccumulatorTile accumulator;
 
 struct Case {
   const char *name;
   double work;  // bytes or values, for the speed
   std::function<void(const LeafTable &, Arena &)> run;
 };
-
-constexpr uint32_t kRegion = 65536;  // bytes of one map in the arena
-
-int8_t RandomValue(int kind) {
-  const int8_t any = static_cast<int8_t>(static_cast<int>(Below(255)) - 127);
-  return kind == 0 ? any : (kind == 1 ? static_cast<int8_t>(any / 16) : (Below(2) ? any : (Below(2) ? 127 : -127)));
-}
-
-// `usual`: magnitudes as training has them, few of them at their limits.
-Arena RandomArena(bool usual = false) {
-  Arena arena;
-  arena.bytes.resize(8 * kRegion + 256);
-  arena.values.resize(3 * kRegion / 4);
-  arena.counts.assign(64, 0);
-  const int kind = usual ? 1 : static_cast<int>(Below(3));
-  for (auto &b : arena.bytes) b = RandomValue(kind);
-  const int bits = usual ? 16 : static_cast<int>(Below(31));
-  for (auto &v : arena.values) v = static_cast<int32_t>(generator() & ~(1u << 31)) >> bits, v = Below(2) ? v : -v;
-  for (auto &row : accumulator) {
-    for (auto &word : row) {
-      for (auto &v : word) {
-        v = static_cast<int32_t>(generator() % 2130000000u) >> bits;
-        v = Below(2) ? v : -v;
-      }
-    }
-  }
-  return arena;
-}
-
-// Quad constants as training makes them, and at their limits.
-QuadNorm RandomNorm() {
-  QuadNorm norm;
-  const int bits = static_cast<int>(Below(18));
-  for (uint32_t j = 0; j < kQuad; ++j) {
-    norm.multiplier[j] = static_cast<int32_t>(Below(2u << bits)) - (1 << bits);
-    norm.constant[j] = static_cast<int32_t>(Below(1u << (13 + bits))) - (1 << (12 + bits));
-  }
-  norm.low = Below(2) ? 0 : -127;
-  return norm;
-}
-
-QuadGradient RandomGradient(bool usual) {
-  QuadGradient g;
-  const int bits = usual ? 10 : static_cast<int>(Below(18));
-  for (uint32_t j = 0; j < kQuad; ++j) {
-    g.multiplier[j] = static_cast<int32_t>(Below(2u << bits)) - (1 << bits);
-    g.mean[j] = static_cast<int32_t>(Below(1u << (8 + bits))) - (1 << (7 + bits));
-    g.slope[j] = static_cast<int32_t>(Below(1u << (4 + bits))) - (1 << (3 + bits));
-    g.threshold[j] = static_cast<int32_t>(Below(40)) - 20;
-    g.whole[j] = static_cast<int32_t>(Below(2));
-  }
-  g.low = Below(2) ? 0 : -127;
-  return g;
-}
-
-QuadDither RandomDither(uint32_t map) {
-  QuadDither dither;
-  for (auto &lane : dither.lane) lane = generator();
-  dither.map = map;
-  return dither;
-}
-
-SgdConstants RandomSgd(bool usual) {
-  if (usual) return {1, -3, 26, 205, 20, 205, 11};
-  SgdConstants c;
-  c.batch_mantissa = Below(2) ? 1 : static_cast<int32_t>(16384 + Below(16385));
-  c.gradient_shift = static_cast<int32_t>(Below(45)) - 12;
-  c.momentum_decay = static_cast<int32_t>(Below(257));
-  c.weight_decay_mantissa = Below(2) ? 0 : static_cast<int32_t>(128 + Below(128));
-  c.weight_decay_shift = static_cast<int32_t>(Below(30));
-  c.learning_rate_mantissa = Below(8) ? static_cast<int32_t>(128 + Below(128)) : 0;
-  c.learning_rate_shift = static_cast<int32_t>(Below(26)) - 2;
-  return c;
-}
 
 std::vector<Case> Cases(uint32_t words, bool timed) {
   const uint32_t images = timed ? 16 : 1 + Below(16);
@@ -199,6 +112,15 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
          std::memcpy(&m.bytes[4 * at], sum, sizeof sum);
        }},
       {"SumPositions", bytes, [=](const LeafTable &t, Arena &m) { t.SumPositions(&m.bytes[0], words, &m.values[0]); }},
+      {"MeansOfWord", 64,
+       [=](const LeafTable &t, Arena &m) {
+         const uint32_t area = timed ? 9 : 1 + first * 16 / 7;  // some beyond the largest window
+         int32_t sum[kWordBytes];
+         for (uint32_t i = 0; i < kWordBytes; ++i) {
+           sum[i] = m.bytes[i] * static_cast<int32_t>(area) - m.bytes[i] / 127 * (m.bytes[at + i] & 127);
+         }
+         t.MeansOfWord(sum, images == 5 ? 4 : 0, area, &m.bytes[2 * at]);
+       }},
       {"SpreadDithered", bytes,
        [=](const LeafTable &t, Arena &m) {
          int32_t value[kWordBytes];
@@ -215,6 +137,21 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
        [=](const LeafTable &t, Arena &m) {
          t.AddDithered(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at], words, shift, dither, first);
        }},
+      {"ActivateWords", bytes,
+       [=](const LeafTable &t, Arena &m) {
+         t.ActivateWords(&m.bytes[0], &m.bytes[at], words, images, 1 + first % kQuad, StripsOf(&m.bytes[2 * at]));
+       }},
+      {"ActivationGradientWords", bytes,
+       [=](const LeafTable &t, Arena &m) {
+         t.ActivationGradientWords(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at], words, StripsOf(&m.bytes[3 * at]),
+                                   dither, first);
+       }},
+      {"QuarterSums", half * 64.0,
+       [=](const LeafTable &t, Arena &m) {
+         t.QuarterSums(&m.bytes[0], &m.bytes[at], &m.bytes[2 * at], half, first % 2 == 1, dither, first);
+       }},
+      {"RepeatWords", bytes,
+       [=](const LeafTable &t, Arena &m) { t.RepeatWords(&m.bytes[0], 1 + first % 4, &m.bytes[at], words); }},
       {"ConvertPixels", width * 16.0,
        [=](const LeafTable &t, Arena &m) { t.ConvertPixels(&m.bytes[3], 784, images, width, &m.bytes[at + 2]); }},
       {"InterleavePixels", width * 64.0,
@@ -223,13 +160,39 @@ std::vector<Case> Cases(uint32_t words, bool timed) {
        [=](const LeafTable &t, Arena &m) {
          t.InterleaveChannels(reinterpret_cast<const int8_t(*)[kRow]>(&m.bytes[0]), &m.bytes[at], width);
        }},
-      {"SoftmaxErrorSoft", 16,
+      {"SoftmaxDifferenceSoft", 16,
        [=](const LeafTable &t, Arena &m) {
          SoftmaxGroup g = {};
          for (uint32_t k = 0; k < 2; ++k) t.SoftmaxLargest(&m.values[k * kImages], images, k, a, g);
          for (uint32_t k = 0; k < 2; ++k) t.SoftmaxSum(&m.values[k * kImages], images, a, g);
-         t.SoftmaxErrorSoft(&m.values[kImages], &m.values[2 * kImages], images, 1, a, g, first, &m.bytes[0]);
-         std::memcpy(&m.values[0], g.distance, sizeof g.distance);
+         LossTerms terms = {};
+         t.SoftmaxDifferenceSoft(&m.values[kImages], &m.values[2 * kImages], images, a, g, terms);
+         std::memcpy(&m.values[0], &terms, sizeof terms);
+       }},
+      {"LogitErrors", 16,
+       [=](const LeafTable &t, Arena &m) { t.LogitErrors(&m.values[0], images, row, first, &m.bytes[0]); }},
+      {"SigmoidTerms", 16,
+       [=](const LeafTable &t, Arena &m) {
+         OutputLosses losses = {};
+         LossTerms terms = {};
+         for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
+         t.SigmoidTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
+         t.AddLossProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLosses(terms, images, 3, losses);
+         std::memcpy(&m.values[0], &terms, sizeof terms);
+         std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
+       }},
+      {"SquaredTerms", 16,
+       [=](const LeafTable &t, Arena &m) {
+         OutputLosses losses = {};
+         LossTerms terms = {};
+         for (uint32_t n = 0; n < kImages; ++n) losses.right[n] = 1;
+         t.SquaredTerms(&m.values[kImages], &m.values[2 * kImages], images, a, terms, losses);
+         t.AddLossProducts(terms.left, terms.upper, images, true, terms.product);
+         t.AddLossProducts(terms.left, terms.right, images, false, terms.product);
+         t.AddLosses(terms, images, 15, losses);
+         std::memcpy(&m.values[0], &terms, sizeof terms);
+         std::memcpy(&m.values[8 * kImages], &losses, sizeof losses);
        }},
       {"SgdRow", count * 1.0,
        [=](const LeafTable &t, Arena &m) {
@@ -255,67 +218,6 @@ bool Check(const Case &c, const Arena &start, const LeafTable &table, const char
   const bool equal =
       expected.bytes == actual.bytes && expected.values == actual.values && expected.counts == actual.counts;
   if (!equal) std::printf("%s of %s differs from the portable text\n", c.name, isa);
-  return equal;
-}
-
-// The loops around the MAC array: what they leave in the rows that a pass reads, of random sizes and offsets.
-bool CheckMac(const LeafTable &table, const char *isa) {
-  struct Result {
-    AccumulatorTile sums;
-    WeightTile weights;
-    ErrorTile errors;
-    int32_t filters[kTileWords * kQuad + 4];
-  };
-  static Tiles tiles;
-  static Result expected;
-  static Result got;
-  const uint32_t rows = kQuad * (1 + Below(kTileRows / kQuad));
-  const uint32_t words = 1 + Below(kTileWords);
-  const bool forward = Below(2) != 0;
-  const uint32_t groups = 1 + Below(forward ? 150 : kTileWords);
-  const uint32_t first_group = Below(kTileGroups - groups + 1);
-  const bool accumulate = Below(2) != 0;
-  for (auto &b : tiles.operands.planes) b = RandomValue(0);
-  for (auto &row : tiles.operands.errors) {
-    for (auto &b : row) b = RandomValue(2);
-  }
-  for (auto &row : tiles.weights) {
-    for (auto &b : row) b = RandomValue(2);
-  }
-  for (auto &strip : tiles.strip) {
-    for (auto &b : strip) b = RandomValue(0);
-  }
-  for (auto &offset : tiles.operands.word_offset) offset = Below(kPlaneWords / 2);
-  for (auto &offset : tiles.operands.group_offset) offset = Below(kPlaneWords / 2);
-  for (auto &row : tiles.accumulator) {
-    for (auto &word : row) {
-      for (auto &sum : word) sum = static_cast<int32_t>(generator()) / 4;
-    }
-  }
-  uint8_t taps[STROP_MAX_KERNEL * STROP_MAX_KERNEL];
-  const uint32_t tap_count = 1 + Below(25);
-  for (auto &tap : taps) tap = static_cast<uint8_t>(Below(60));
-  uint32_t places[kTileWords];
-  for (auto &place : places) place = Below(64);
-  const uint32_t quads = 1 + Below(3);
-  const uint32_t quad_taps = 1 + Below(kTileWords / 3);
-  const int8_t *strips[kQuad] = {tiles.strip[0], tiles.strip[1], tiles.strip[2], tiles.strip[3]};
-  const auto run = [&](const LeafTable &leaves, Result &result) {
-    std::memset(&result, 0x5A, sizeof result);
-    std::memcpy(result.sums, tiles.accumulator, sizeof result.sums);
-    const MacMode mode = forward ? MacMode::kForward : MacMode::kWeightGradient;
-    leaves.MacTile(mode, tiles.weights, first_group, tiles.operands, rows, words, groups, accumulate, true, result.sums,
-                   result.sums);
-    // rows of a block beyond the last may hold anything
-    for (uint32_t row = rows; row < kTileRows; ++row) std::memset(result.sums[row], 0, sizeof result.sums[row]);
-    leaves.TurnFilters(strips, 3 * kQuad, taps, tap_count, result.weights, rows - kQuad, first_group % 200);
-    leaves.TransposeErrors(tiles.operands.planes, 128 * kWordBytes, rows / kQuad, places, words, result.errors);
-    leaves.FoldColumns(tiles.accumulator[0], quads, quad_taps, result.filters);
-  };
-  run(native::PortableLeaves(), expected);
-  run(table, got);
-  const bool equal = std::memcmp(&expected, &got, sizeof got) == 0;
-  if (!equal) std::printf("around the MAC array, %s: rows %u, words %u, groups %u differ\n", isa, rows, words, groups);
   return equal;
 }
 
@@ -355,7 +257,10 @@ int main(int argc, char **) {
     for (const Case &c : Cases(1 + Below(round < 20 ? 20 : 500), false)) {
       for (const Isa &isa : isas) all = Check(c, start, *isa.table, isa.name) && all;
     }
-    for (const Isa &isa : isas) all = CheckMac(*isa.table, isa.name) && all;
+    for (const Isa &isa : isas) {
+      all = CheckMac(*isa.table, isa.name) && all;
+      all = CheckDepthwise(*isa.table, isa.name) && all;
+    }
   }
   if (argc > 1) {
     for (const Case &c : Cases(256, true)) {

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from golden import write_golden
+from map_program import map_program, record_maps, row_program
+from record_operations import PROGRAMS, record_operations
 from strop.host.models import initial_state
 from strop.host.order import epoch_order
 from strop.host.selftest import RESIDUAL, STRIDED, WIDE
@@ -180,6 +182,10 @@ def main() -> None:
     record_network(WIDE, 7, "conv1", seed=3)
     record_network(RESIDUAL, 6, "conv2", seed=4)
     record_stream(RESIDUAL, 1, seed=5)
+    record_maps(map_program(), FOLDER / "small-maps.bin", seed=6)
+    record_maps(row_program(), FOLDER / "small-rows.bin", seed=7)
+    for name, operations in PROGRAMS.items():
+        record_operations(FOLDER / f"{name}.bin", operations)
     for path in sorted(FOLDER.glob("*.bin")):
         print(f"{path.name}: {path.stat().st_size} bytes, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}")
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from golden import Golden, read_golden, write_golden
 from strop.host.checkpoint import state_digest
 from strop.host.data import load_fashion_mnist_subset
-from strop.host.models import initial_state, lenet5
+from strop.host.models import initial_state
+from strop.host.networks import lenet5
 from strop.host.order import epoch_order
 from strop.runtime.compiler import compile_training, compile_views
 from strop.runtime.contract import REPORT, SLOT, Registers

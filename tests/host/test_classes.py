@@ -16,7 +16,8 @@ from strop.host import Model, load_dataset, state_digest
 from strop.host.classes import SPARE_BIAS, numbered, wider, with_named_row, with_spare_rows
 from strop.host.cursor import TrainingSettings
 from strop.host.data import Dataset
-from strop.host.models import initial_state, resnet8
+from strop.host.models import initial_state
+from strop.host.networks import resnet8
 from strop.host.pretrained import pretrained_path
 from strop.runtime.cut import cut, cut_points
 from strop.runtime.device import Device, open_device

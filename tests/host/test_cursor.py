@@ -35,6 +35,16 @@ def test_survives_json() -> None:
     assert FitCursor.from_dict(json.loads(json.dumps(CURSOR.to_dict()))) == CURSOR
 
 
+def test_augmentation_is_said_only_where_there_is_one() -> None:
+    """Protects manifests of other fits, which stay what they were, and refuses one that this strop does not have."""
+    changed = replace(CURSOR, augment="crop-flip")
+    assert FitCursor.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed != CURSOR
+    assert set(changed.to_dict()) - set(CURSOR.to_dict()) == {"augment"}
+    assert changed.hyperparameters()["augment"] == "crop-flip" and "augment" not in CURSOR.hyperparameters()
+    with pytest.raises(InputError, match="augment is 'mixup'"):
+        FitCursor.from_dict({**CURSOR.to_dict(), "augment": "mixup"})
+
+
 def test_settings_of_a_stream_survive_and_plain_ones_say_what_they_said() -> None:
     """Protects old checkpoints, which lack what came later, and the bytes of plain ones, which lack it, too."""
     plain = CURSOR.settings.to_dict()

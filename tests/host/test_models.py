@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strop.host.models import MODELS, build_model, initial_state, resnet8
+from strop.host.models import MODELS, build_model, initial_state
+from strop.host.networks import resnet8
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.state import StateLayout
 
@@ -31,7 +32,7 @@ def test_resnet8_is_resnet8(channels: int) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_has_a_first_state(name: str) -> None:
     """Protects `strop train NETWORK`: the first state fits, its weights fill the range of their fan-in."""
-    graph = build_model(name, (1, 28, 28), 10)
+    graph = build_model(name, (3, 224, 224) if name == "alexnet" else (1, 28, 28), 10)
     state = initial_state(graph, seed=5)
     StateLayout(graph).check(state)
     for node in graph.weighted:

@@ -99,6 +99,19 @@ def test_resumed_from_every_kind_of_place(step: int, tmp_path: Path) -> None:
             assert resumed.digest() == whole.digest()
 
 
+@pytest.mark.parametrize("step", [2, 6])
+def test_resumed_with_augmentation(step: int, tmp_path: Path) -> None:
+    """Protects augmented fits: images vary by epoch and sample, not by where a run was broken off."""
+    with tiny_model() as plain, tiny_model() as whole, tiny_model() as broken:
+        plain.fit(DATA, **ARGUMENTS)
+        whole.fit(DATA, **ARGUMENTS, augment="crop-flip")
+        with pytest.raises(KeyboardInterrupt):
+            broken.fit(DATA, **ARGUMENTS, augment="crop-flip", on_step=interrupt_at(step), checkpoint=tmp_path / "file")
+        with Model.load(tmp_path / "file", device="emulator", threads=1) as resumed:
+            assert resumed.resume(DATA).hyperparameters["augment"] == "crop-flip"
+            assert resumed.digest() == whole.digest() != plain.digest()
+
+
 def test_resumed_on_another_device(tmp_path: Path) -> None:
     """Protects moving between machines: begun on the emulator, ended on the reference, and the other way round."""
     arguments = {**ARGUMENTS, "epochs": 1, "batch": 20}

@@ -122,13 +122,17 @@ def shape_of(fields: dict[str, int], *names: str) -> tuple[int, ...]:
 
 @st.composite
 def conv_commands(draw: st.DrawFn) -> Case:
-    """Draw one of the three phases of a convolution, with the tensors that all of them take."""
+    """Draw one of the three phases of a convolution, plain or transposed, with the tensors that all of them take."""
     f = draw(convolutions())
     k, n, pixels = f["channels_out"], f["batch"], f.get("flags", 0)
     phases = [C.OP_CONV_FORWARD, C.OP_CONV_WEIGHT_GRADIENT, *([] if pixels else [C.OP_CONV_INPUT_GRADIENT])]
     opcode = draw(st.sampled_from(phases))
     single = f["height_out"] == f["width_out"] == 1
-    if opcode == C.OP_CONV_FORWARD:
+    transposed = not pixels and draw(st.integers(0, 2)) == 0
+    if transposed:
+        flags = C.FLAG_TRANSPOSED
+        flags |= draw(st.sampled_from([0, C.FLAG_FIXED])) if opcode == C.OP_CONV_INPUT_GRADIENT else 0
+    elif opcode == C.OP_CONV_FORWARD:
         logits = [C.FLAG_LOGITS, C.FLAG_LOGITS | C.FLAG_TARGET_IN_SLOT, C.FLAG_LOGITS | C.FLAG_FIXED] if single else []
         flags = draw(st.sampled_from([0, 0, C.FLAG_FIXED, *logits]))
     elif opcode == C.OP_CONV_WEIGHT_GRADIENT:
@@ -148,7 +152,7 @@ def conv_commands(draw: st.DrawFn) -> Case:
         "site": draw(sites(must_be_set=bool(flags & C.FLAG_FIXED))),
         "dither": draw(counters),
     }
-    per_channel = backward and not flags & C.FLAG_BIAS
+    per_channel = backward and not flags & (C.FLAG_BIAS | C.FLAG_TRANSPOSED)
     inputs["source_exponent"] = draw(st.lists(exponents, min_size=k, max_size=k) if per_channel else exponents)
     return opcode, {**f, "flags": flags | pixels}, inputs
 
@@ -219,6 +223,8 @@ def layout_changes(draw: st.DrawFn) -> Case:
     shape = {C.OP_UNFLATTEN: (c * h * w, n, 1, 1), C.OP_GLOBAL_AVERAGE_POOL_BACKWARD: (c, n, 1, 1)}.get(
         opcode, (c, n, h, w)
     )
+    if opcode == C.OP_GLOBAL_AVERAGE_POOL_FORWARD:
+        f["exponent"] = draw(st.just(0) | st.integers(0, C.MAX_POOL_GAIN))
     inputs = {"source": draw(int8_tensors(*shape)), "source_exponent": draw(exponents), "dither": draw(counters)}
     return opcode, f, inputs
 
@@ -237,34 +243,6 @@ def input_conversions(draw: st.DrawFn) -> Case:
         f["columns"] = draw(st.just(0) | st.integers(0, C.MAX_KERNEL - 1))
     pixels = draw(generators).integers(0, 256, shape_of(f, "batch", "channels_in", "height_in", "width_in"))
     return C.OP_INPUT, f, {"source": pixels}
-
-
-@st.composite
-def soft_targets(draw: st.DrawFn, classes: int, samples: int) -> NDArray[np.int32]:
-    """Draw targets [K, N] of which those of a sample sum to 32768: spread evenly, unevenly, or all on one class."""
-    spread = draw(st.sampled_from([0.0, 1.0, 30.0]))
-    shares = np.exp(spread * draw(generators).normal(size=(classes, samples)))
-    up_to = np.rint(32768 * np.cumsum(shares, axis=0) / shares.sum(axis=0)).astype(np.int32)
-    return np.diff(up_to, axis=0, prepend=0).astype(np.int32)
-
-
-@st.composite
-def losses(draw: st.DrawFn) -> Case:
-    """Draw SOFTMAX_CROSS_ENTROPY: any logits, ties among them, any exponent; labels or soft targets."""
-    f = {"channels_out": draw(st.integers(1, 130)), "batch": draw(st.integers(1, 150))}
-    f["flags"] = draw(st.sampled_from([0, C.FLAG_FIXED, C.FLAG_SOURCE_IN_SLOT]))
-    if not f["flags"] & C.FLAG_FIXED:
-        f["flags"] |= draw(st.sampled_from([0, C.FLAG_SOFT]))
-    logits = draw(int32_tensors(f["channels_out"], f["batch"]))
-    inputs = {
-        "source": logits,
-        "source_exponent": draw(st.integers(-10, 40)),
-        "labels": draw(generators).integers(0, f["channels_out"], f["batch"]),
-        "slot": slot_head(),
-        "source_2": draw(soft_targets(f["channels_out"], f["batch"])),
-        "dither": draw(counters),
-    }
-    return C.OP_SOFTMAX_CROSS_ENTROPY, f, inputs
 
 
 @st.composite
@@ -292,7 +270,13 @@ def residual_sums(draw: st.DrawFn) -> Case:
     inputs["source_2_exponent"] = draw(st.just(first) | st.integers(first - 3, first + 3) | st.integers(-28, 40))
     for name in ("source", "source_2"):
         inputs[name] = draw(int8_tensors(*shape_of(f, "channels_out", "batch", "height_out", "width_out")))
-    return draw(st.sampled_from([C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT])), f, inputs
+    opcode = draw(st.sampled_from([C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT]))
+    if opcode == C.OP_ADD_GRADIENT and draw(st.booleans()):  # a word a channel, of which channel 0 decides
+        f["flags"] = C.FLAG_EXPONENT_PER_ROW
+        steps = draw(st.lists(st.integers(-9, 9), min_size=f["channels_out"], max_size=f["channels_out"]))
+        for name in ("source_exponent", "source_2_exponent"):
+            inputs[name] = inputs[name] + np.array(steps)
+    return opcode, f, inputs
 
 
 @st.composite

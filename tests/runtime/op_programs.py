@@ -18,6 +18,7 @@ from strop.runtime.contract import COMMAND, REPORT, SITE, SLOT, STATISTICS, C, R
 
 Tensors = dict[str, NDArray[Any]]
 
+LOSSES = (C.OP_SOFTMAX_CROSS_ENTROPY, C.OP_SIGMOID_CROSS_ENTROPY, C.OP_SQUARED_ERROR)
 SITE_WORDS = SITE.itemsize // 4
 _UNWRITTEN = 0x5A  # what memory holds before: a kernel that reads or writes elsewhere shows itself
 _DEFAULTS = dict.fromkeys(("groups", "stride_h", "stride_w", "kernel_h", "kernel_w", "dilation_h", "dilation_w"), 1)
@@ -36,7 +37,7 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
     }
 
     def region(name: str, shape: tuple[int, ...], dtype: Any, role: str, layout: str = "array") -> Region:
-        targets = name == "source_2" and opcode == C.OP_SOFTMAX_CROSS_ENTROPY
+        targets = name == "source_2" and opcode in LOSSES
         in_slot = targets or name in ("slot", "labels") or bool(flags & slot_flag.get(name, 0))
         groups = f["groups"] if layout == "view" else 1
         return Region(name, shape, np.dtype(dtype), "r" in role, "w" in role, in_slot, layout, groups)
@@ -75,7 +76,7 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         yield weights("w")
         yield from words("w", weight_exponent=f["rows"])
 
-    fixed, pixels = bool(flags & C.FLAG_FIXED), bool(flags & C.FLAG_PIXELS)
+    fixed, pixels, transposed = (bool(flags & each) for each in (C.FLAG_FIXED, C.FLAG_PIXELS, C.FLAG_TRANSPOSED))
     if opcode == C.OP_INPUT:
         images = region("source", sizes("batch", "channels_in", "height_in", "width_in"), np.uint8, "r")
         target = output_map("target", "w", "channels_in")
@@ -89,16 +90,22 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         if flags & C.FLAG_LOGITS:
             logits = region("target", (k, f["batch"]), np.int32, "w", "rows")
             return [*read, *words("r", beta=k), logits, *words("w", target_exponent=1)]
+        if transposed:
+            return [*read, *control(), output_map("target", "w"), *words("w", target_exponent=1)]
         site = region("site", (SITE_WORDS,), np.int32, "rw")
         return [*read, site, output_map("target", "w"), *words("w", target_exponent=k)]
     if opcode == C.OP_CONV_INPUT_GRADIENT:
-        k = f["channels_out"]
-        read = [output_map("source", "r"), weights(), *words("r", source_exponent=k, weight_exponent=k)]
+        k, c = f["channels_out"], f["channels_in"]
+        exponents_in = 1 if transposed else k
+        read = [output_map("source", "r"), weights(), *words("r", source_exponent=exponents_in, weight_exponent=k)]
+        if transposed:
+            site = region("site", (SITE_WORDS,), np.int32, "rw")
+            return [*read, site, input_map("target", "w"), *words("w", target_exponent=c)]
         return [*read, *control(), input_map("target", "w"), *words("w", target_exponent=1)]
     if opcode == C.OP_CONV_WEIGHT_GRADIENT:
         k, bias = f["channels_out"], bool(flags & C.FLAG_BIAS)
         read = [output_map("source", "r"), convolved("source_2")]
-        read += words("r", source_exponent=1 if bias else k, source_2_exponent=1)
+        read += words("r", source_exponent=1 if bias or transposed else k, source_2_exponent=1)
         gradient = region("target", weight_shape(), np.int32, "w")
         written = {"target_exponent": k, "grad_beta": k} if bias else {"target_exponent": k}
         return [*read, gradient, *words("w", **written)]
@@ -128,23 +135,41 @@ def regions(opcode: int, fields: Mapping[str, int]) -> list[Region]:
         dither = region("dither", (1,), np.uint32, "rw")
         pooled = feature_map("source", "r", *sizes("channels_in", "batch"), 1, 1)
         return [pooled, dither, input_map("target", "w"), *exponents]
+    if opcode in (C.OP_AVERAGE_POOL_FORWARD, C.OP_AVERAGE_POOL_BACKWARD):
+        count = f["channels_in"] if flags & C.FLAG_EXPONENT_PER_ROW else 1
+        exponents = [*words("r", source_exponent=count), *words("w", target_exponent=count)]
+    if opcode in (C.OP_AVERAGE_POOL_FORWARD, C.OP_UPSAMPLE_FORWARD):
+        return [input_map("source", "r"), output_map("target", "w", "channels_in"), *exponents]
+    if opcode in (C.OP_AVERAGE_POOL_BACKWARD, C.OP_UPSAMPLE_BACKWARD):
+        dither = region("dither", (1,), np.uint32, "rw")
+        return [output_map("source", "r", "channels_in"), dither, input_map("target", "w"), *exponents]
+    if opcode in (C.OP_ACTIVATION_FORWARD, C.OP_ACTIVATION_BACKWARD):
+        table = region("table", (C.TABLE_WORDS,), np.int32, "r")
+        if opcode == C.OP_ACTIVATION_FORWARD:
+            return [output_map("source", "r"), table, output_map("target", "w"), *words("w", target_exponent=1)]
+        read = [output_map("source", "r"), output_map("source_2", "r"), table, region("dither", (1,), np.uint32, "rw")]
+        return [*read, output_map("target", "w"), *exponents]
     if opcode in (C.OP_FLATTEN, C.OP_UNFLATTEN):
         flat = (f["channels_in"] * f["height_in"] * f["width_in"], f["batch"], 1, 1)
         if opcode == C.OP_FLATTEN:
             return [input_map("source", "r"), feature_map("target", "w", *flat), *exponents]
         return [feature_map("source", "r", *flat), input_map("target", "w"), *exponents]
     if opcode in (C.OP_ADD_FORWARD, C.OP_ADD_BACKWARD, C.OP_ADD_GRADIENT):
-        summands = [output_map("source", "r"), output_map("source_2", "r"), *exponents]
-        summands += [] if opcode == C.OP_ADD_BACKWARD else words("r", source_2_exponent=1)
+        per_row = opcode == C.OP_ADD_GRADIENT and flags & C.FLAG_EXPONENT_PER_ROW
+        count = f["channels_out"] if per_row else 1
+        summands = [output_map("source", "r"), output_map("source_2", "r")]
+        summands += [*words("r", source_exponent=count), *words("w", target_exponent=count)]
+        summands += [] if opcode == C.OP_ADD_BACKWARD else words("r", source_2_exponent=count)
         dither = region("dither", (1,), np.uint32, "rw")
         return [*summands, *([dither] if opcode == C.OP_ADD_GRADIENT else []), output_map("target", "w")]
-    if opcode == C.OP_SOFTMAX_CROSS_ENTROPY:
-        shape = sizes("channels_out", "batch")
-        logits = region("source", shape, np.int32, "r", "rows")
-        read = [logits, *words("r", source_exponent=1, labels=f["batch"]), region("slot", (1,), SLOT, "rw")]
+    if opcode in LOSSES:
+        shape, softmax = sizes("channels_out", "batch"), opcode == C.OP_SOFTMAX_CROSS_ENTROPY
+        read = [region("source", shape, np.int32, "r", "rows"), *words("r", source_exponent=1)]
+        read += words("r", labels=f["batch"]) if softmax else []
+        read += [region("source_2", shape, np.int32, "r", "rows")] if flags & C.FLAG_SOFT or not softmax else []
+        read += [region("slot", (1,), SLOT, "rw")]
         if fixed:
             return read
-        read += [region("source_2", shape, np.int32, "r", "rows")] if flags & C.FLAG_SOFT else []
         dither = region("dither", (1,), np.uint32, "rw")
         return [*read, dither, feature_map("target", "w", *shape, 1, 1), *words("w", target_exponent=1)]
     if opcode == C.OP_SGD:

@@ -70,15 +70,18 @@ def state_arrays(program: Program, layout: StateLayout, *, written: bool) -> set
     return found
 
 
-def check_memory(program: Program, layout: StateLayout, base: ArenaBase) -> None:
-    """Fail unless each command stays in its regions, aligned, and reads what exactly one command has written whole."""
+def check_memory(program: Program, layout: StateLayout, base: ArenaBase, joint: bool = False) -> None:
+    """Fail unless each command stays in its regions, aligned, and reads what exactly one command has written whole.
+
+    joint: or what several have written, each a part of its own; or a part of what one has written.
+    """
     end = base.workspace + program.workspace_bytes
     # by bytes of the workspace: the access that wrote it last
     writer = np.full(program.workspace_bytes, -1)
     history: list[Access] = []
     command: list[Access] = []
     for access in accesses(program):
-        assert access.offset % C.ALIGN_BYTES == 0, access
+        assert access.offset % (16 if joint and access.field.endswith("exponent") else C.ALIGN_BYTES) == 0, access
         assert access.nbytes > 0, access
         if command and command[0].command != access.command:
             command = []
@@ -95,6 +98,11 @@ def check_memory(program: Program, layout: StateLayout, base: ArenaBase) -> None
         part = slice(access.offset - base.workspace, access.offset - base.workspace + access.nbytes)
         if access.read:
             sources = np.unique(writer[part])
+            if joint and sources.min() >= 0:
+                shares = [int(np.count_nonzero(writer[part] == each)) for each in sources]
+                whole = [share == history[int(each)].nbytes for share, each in zip(shares, sources, strict=True)]
+                assert all(whole) or sources.size == 1, f"{access} reads a part of what {sources} wrote"
+                continue
             assert sources.size == 1 and sources[0] >= 0, f"{access} reads what {sources} wrote"
             source = history[int(sources[0])]
             assert source.offset == access.offset, f"{access} after {source}"

@@ -14,15 +14,24 @@ from strop.runtime.contract import C
 from strop.runtime.errors import NetworkError
 from strop.runtime.graph import (
     L1BN,
+    AveragePool2d,
+    Bias,
+    Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Flatten,
     GlobalAveragePool,
+    HardSwish,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     NetworkGraph,
     ReLU,
     Residual,
+    SiLU,
+    Tanh,
+    Upsample,
 )
 from strop.runtime.session import Minibatch
 from strop.runtime.state import StateLayout
@@ -97,6 +106,47 @@ BRANCHES = NetworkGraph(
         *(Residual((Conv2d(6, (1, 3), padding=(0, 1)), L1BN())), Residual((Conv2d(6, (1, 1)), L1BN())), Flatten()),
         *(Residual((Linear(9), L1BN(), ReLU(), Linear(54), L1BN())), ReLU()),
         *(Residual((Linear(8), L1BN()), (Linear(8), L1BN())), ReLU(), Linear(5)),
+    ),
+)
+# DenseNet-BC in small: joint maps of what convolutions give, one part of which has no whole quads; a transition
+DENSE = NetworkGraph(
+    "dense",
+    (3, 8, 7),
+    (
+        Conv2d(6, (3, 3), padding=(1, 1)),
+        Concatenate(((L1BN(), ReLU(), Conv2d(8, (1, 1)), L1BN(), ReLU(), Conv2d(4, (3, 3), padding=(1, 1))), ())),
+        Concatenate(((L1BN(), ReLU(), Conv2d(8, (1, 1)), L1BN(), ReLU(), Conv2d(4, (3, 3), padding=(1, 1))), ())),
+        *(L1BN(), ReLU(), Conv2d(7, (1, 1)), AveragePool2d()),
+        Concatenate(((L1BN(), ReLU(), Conv2d(8, (3, 3), padding=(1, 1))), ())),
+        *(L1BN(), ReLU(), GlobalAveragePool(2), Linear(3)),
+    ),
+)
+# joint maps of activations, as in Inception and U-Net: three readers of one map, pooling beside upsampling
+JOINT = NetworkGraph(
+    "joint",
+    (1, 8, 8),
+    (
+        *(Conv2d(4, (3, 3), padding=(1, 1)), L1BN(4), ReLU()),
+        Concatenate(
+            (
+                (MaxPool2d(), Conv2d(8, (1, 1)), L1BN(4), ReLU(), Upsample()),
+                (AveragePool2d((3, 3), (1, 1), (1, 1)), Conv2d(4, (1, 1)), L1BN(4), LeakyReLU(0.1, 4)),
+                (Conv2d(5, (3, 3), padding=(1, 1)), Bias(4), ReLU()),
+            )
+        ),
+        *(Conv2d(8, (3, 3), (2, 2), (1, 1), groups=1), L1BN(4), SiLU(4), AveragePool2d((2, 2), (2, 2))),
+        *(Flatten(), Linear(3)),
+    ),
+)
+# a generator and a discriminator in small
+ADVERSARIAL = NetworkGraph(
+    "adversarial",
+    (5, 1, 1),
+    (
+        *(ConvTranspose2d(8, (3, 2), (1, 1), (0, 0)), L1BN(), ReLU()),
+        *(ConvTranspose2d(6, (4, 3), (2, 2), (1, 0), (0, 1), groups=2), Bias(5), Tanh()),
+        *(Conv2d(6, (4, 4), (2, 2), (1, 1)), Bias(), LeakyReLU(0.2), Conv2d(8, (3, 3), padding=(1, 1)), L1BN()),
+        *(HardSwish(), Flatten(), Linear(1)),
     ),
 )
 

@@ -66,9 +66,7 @@ def test_steps_walk_through_the_slots_in_a_ring(device: Any, steps: int, first: 
     assert [correct(device, slot) for slot in range(4)] == [slot if slot in visited else None for slot in range(4)]
 
 
-@pytest.mark.parametrize(
-    "opcode", [C.OP_NONE, *range(C.OP_ACTIVATION_FORWARD, C.OP_ADD_GRADIENT), C.OP_COUNT, 2**32 - 1]
-)
+@pytest.mark.parametrize("opcode", [C.OP_NONE, C.OP_COUNT, 2**32 - 1])
 def test_an_opcode_that_does_not_exist_stops_the_run(device: Any, opcode: int) -> None:
     """Protects old hardware from new programs, and all from blank memory: the report names the command that stopped."""
     program = np.concatenate(

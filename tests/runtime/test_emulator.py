@@ -186,7 +186,8 @@ def test_thread_counts_that_the_emulator_does_not_take_are_refused(threads: int)
 
 FORKED = """
 import os, sys
-from strop.host.models import initial_state, lenet5
+from strop.host.models import initial_state
+from strop.host.networks import lenet5
 from strop.runtime import Session
 from strop.runtime.emulator import EmulatorDevice
 import numpy as np

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple
 
+import numpy as np
 import pytest
 
 from networks import es_fl
-from strop.host.models import MODELS, build_model, vgg_small
+from strop.host.models import MODELS, build_model
+from strop.host.networks import vgg_small
 from strop.runtime.arena_plan import plan_memory
+from strop.runtime.contract import COMMAND, C
 from strop.runtime.errors import DeviceUnavailable, InputError, LimitError
-from strop.runtime.estimate import Estimate, LayerCost, boards, estimate, step_seconds
+from strop.runtime.estimate import Estimate, LayerCost, boards, estimate, phase_of, step_seconds
 from strop.runtime.graph import Conv2d, NetworkGraph, Node
 from strop.runtime.hyperparameters import Hyperparameters
 
@@ -35,7 +38,7 @@ def costs(found: Estimate, phases: tuple[str, ...] = CONVOLUTIONS) -> Iterator[t
 def test_macs_follow_from_the_shapes(name: str) -> None:
     """Protects the count: every weighted layer has three phases of N*K*C/groups*R*S*P*Q, the first two (no gradient
     of the images)."""
-    graph = build_model(name, (3, 20, 24), 7)
+    graph = build_model(name, (3, 67, 71) if name == "alexnet" else (3, 20, 24), 7)
     found = estimate(graph, "pynq-z2", 19)
     counted = {(layer, cost.phase): cost.macs for layer, cost in costs(found)}
     nodes = {node.name: macs_of(node, 19) for node in graph.weighted}
@@ -50,7 +53,8 @@ def test_macs_follow_from_the_shapes(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_is_faster_than_it_can_be(name: str, board: str) -> None:
     """Protects against a model that promises too much: neither the array nor the memory gives more than it has."""
-    found = estimate(build_model(name, (1, 28, 28), 10), board, 32)
+    graph = build_model(name, (1, 67, 67) if name == "alexnet" else (1, 28, 28), 10)
+    found = estimate(graph, board, 32)
     for cost in (*found.training, *found.inference):
         where = f"{cost.layer}, {cost.phase}"
         assert cost.array_cycles <= cost.cycles, where
@@ -59,7 +63,7 @@ def test_nothing_is_faster_than_it_can_be(name: str, board: str) -> None:
         if cost.macs:
             assert 0 < cost.utilization(found.board) <= cost.array_utilization(found.board) <= 1, where
     assert found.step_seconds > found.inference_seconds > 0
-    assert found.memory_bytes == plan_memory(build_model(name, (1, 28, 28), 10), 32).peak
+    assert found.memory_bytes == plan_memory(graph, 32).peak
 
 
 def test_a_convolution_moves_at_least_its_maps() -> None:
@@ -131,3 +135,19 @@ def test_what_cannot_be_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceUnavailable):
         estimate(graph, "kv260", 32)
     assert step_seconds(graph, 32, Hyperparameters(), frozenset()) == {}
+
+
+@pytest.mark.parametrize(
+    ("opcode", "flags", "phase"),
+    [
+        (C.OP_CONV_FORWARD, 0, "forward"),
+        (C.OP_CONV_FORWARD, C.FLAG_TRANSPOSED, "input gradient"),
+        (C.OP_CONV_INPUT_GRADIENT, C.FLAG_TRANSPOSED, "forward"),
+        (C.OP_CONV_WEIGHT_GRADIENT, C.FLAG_TRANSPOSED, "weight gradient"),
+    ],
+)
+def test_phases_of_a_transposed_convolution(opcode: int, flags: int, phase: str) -> None:
+    """Protects the table by phase: in a transposed convolution forward pass and input gradient are each other's."""
+    command = np.zeros(1, COMMAND)
+    command["opcode"], command["flags"] = opcode, flags
+    assert phase_of(command[0]) == phase

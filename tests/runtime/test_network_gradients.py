@@ -17,7 +17,8 @@ torch = pytest.importorskip("torch")
 
 from float_network import FloatNetwork, initial_parameters  # noqa: E402
 from small_networks import RESIDUAL, SMALL, samples  # noqa: E402
-from strop.host.models import initial_state, resnet8  # noqa: E402
+from strop.host.models import initial_state  # noqa: E402
+from strop.host.networks import resnet8  # noqa: E402
 from strop.runtime import backward_pass  # noqa: E402
 from strop.runtime.contract import C  # noqa: E402
 from strop.runtime.device import Device  # noqa: E402

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import op_cases
+import op_cases_losses
 from op_cases import Case
 from op_programs import assert_equal, regions, run_op, site, slot_head
 from strop.runtime.contract import C
@@ -35,7 +36,7 @@ def compare(emulators: list[Any], case: Case, slack: int = 1) -> None:
 @quick
 @given(case=op_cases.conv_commands(), slack=idle_lines)
 def test_convolution(emulators: list[Any], case: Case, slack: int) -> None:
-    """Protects the multiply-accumulate array: every phase, stride, padding, group; pixel maps; sites; logits."""
+    """Protects the MAC array: every phase, stride, padding, group; transposed; pixel maps; sites; logits."""
     compare(emulators, case, slack)
 
 
@@ -91,14 +92,14 @@ def test_input_conversion(emulators: list[Any], case: Case, slack: int) -> None:
 
 
 @quick
-@given(case=op_cases.losses(), slack=idle_lines)
+@given(case=op_cases_losses.losses(), slack=idle_lines)
 def test_softmax_cross_entropy(emulators: list[Any], case: Case, slack: int) -> None:
     """Protects tables, division, loss, correct count and logit error, by labels and by soft targets."""
     compare(emulators, case, slack)
 
 
 @quick
-@given(case=op_cases.losses())
+@given(case=op_cases_losses.losses())
 def test_one_hot_targets_are_labels(emulators: list[Any], case: Case) -> None:
     """Protects soft targets: all of a sample's on its label give every byte that the label itself gives."""
     opcode, fields, inputs = case
@@ -119,6 +120,21 @@ def test_every_entry_of_the_loss_tables(emulators: list[Any]) -> None:
         for logits in (distance, equals):
             fields = {"batch": 1, "channels_out": len(logits)}
             compare(emulators, (C.OP_SOFTMAX_CROSS_ENTROPY, fields, {**inputs, "source": logits}))
+
+
+@quick
+@given(case=op_cases_losses.output_losses(), slack=idle_lines)
+def test_losses_of_each_output(emulators: list[Any], case: Case, slack: int) -> None:
+    """Protects the losses without softmax: clipping, both signs, sums of 64 bits, right outputs, the error."""
+    compare(emulators, case, slack)
+
+
+def test_every_entry_of_the_sigmoid_tables(emulators: list[Any]) -> None:
+    """Protects both tables of the kernel, which the reference computes: each distance, on either side, and beyond."""
+    inputs = {"source_exponent": 4, "slot": slot_head(), "dither": [1], "source_2": [[9000]]}
+    for z4 in range(-258, 259):  # one sample a command: the slot holds only the sum of the losses
+        fields = {"batch": 1, "channels_out": 1}
+        compare(emulators, (C.OP_SIGMOID_CROSS_ENTROPY, fields, {**inputs, "source": [[z4]]}))
 
 
 @pytest.mark.parametrize("shift", [0, 1, 15, 16, 17, 19, 22, 24])

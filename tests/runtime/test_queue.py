@@ -9,7 +9,7 @@ import pytest
 
 from session_use import BATCH, Recorder, opened, steps_seen
 from small_networks import SMALL, assert_same_state, first_state, minibatches
-from strop.host.models import lenet5, vgg_small
+from strop.host.networks import lenet5, vgg_small
 from strop.runtime import arena_plan
 from strop.runtime.arena_plan import plan_memory
 from strop.runtime.device import Device

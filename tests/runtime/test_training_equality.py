@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from equal_training import Trained, assert_all_equal, minibatches, train
 from small_networks import BRANCHES, FLATTENED, MIXED, RESIDUAL, State, first_state, graphs
 from strop.host.data import load_fashion_mnist_subset
-from strop.host.models import lenet5
+from strop.host.networks import lenet5
 from strop.host.order import epoch_order
 from strop.runtime.compiler import largest_batch
 from strop.runtime.device import Device

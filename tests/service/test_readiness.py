@@ -18,7 +18,8 @@ from fastapi.testclient import TestClient
 
 from running_server import Server
 from strop.host import Model, read_manifest
-from strop.host.models import initial_state, lenet5
+from strop.host.models import initial_state
+from strop.host.networks import lenet5
 from strop.runtime.lease import Lease
 from strop.service.readiness import LOCK
 from strop.service.store import models, worker

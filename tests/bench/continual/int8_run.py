@@ -42,7 +42,7 @@ from strop.host.continual import (
     read_record,
     write_record,
 )
-from strop.host.models import lenet5
+from strop.host.networks import lenet5
 from strop.runtime.cut import cut
 from strop.runtime.graph import NetworkGraph
 

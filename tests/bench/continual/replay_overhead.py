@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # networks.py, one
 from networks import cl_cnn
 from strop.host import Dataset, Model, load_dataset
 from strop.host.continual import Learner, LearnerSettings, Replay
-from strop.host.models import lenet5
+from strop.host.networks import lenet5
 from strop.runtime.graph import NetworkGraph
 
 SAMPLES = 51_200

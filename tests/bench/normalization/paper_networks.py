@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from paper_costs import NormLayer
-from strop.host.models import lenet5
+from strop.host.networks import lenet5
 from strop.runtime.graph import L1BN
 
 

@@ -211,3 +211,19 @@ def test_spare_outputs_change_nothing_and_are_resumed(cli, fashion, interrupt_at
     refused = cli(*words, "x.safetensors", "--resume", "--spare-classes", 2)
     assert refused.code == 4 and "--spare-classes is 2, but this training began with 3" in refused.err
     assert cli(*words, "x.safetensors", "--resume").document["digest"] == whole["digest"]
+
+
+def test_augmentation(cli, fashion, interrupt_at):
+    """It is part of the fit: recorded, gone on with, and not to be changed on the way."""
+    words = ("train", "lenet5", "--data", fashion, "--steps", 3, "--batch", 16, "--validation", "none")
+    whole = cli(*words, "--augment", "crop-flip", "--output", "whole.safetensors", "--json").document
+    assert whole["history"]["hyperparameters"]["augment"] == "crop-flip"
+    interrupt_at(2)
+    assert cli(*words, "--augment", "crop-flip", "--output", "broken.safetensors").code == 130
+    interrupt_at(0)
+    plain = cli(*words, "--output", "plain.safetensors", "--json").document
+    assert plain["digest"] != whole["digest"] and "augment" not in plain["history"]["hyperparameters"]
+    refused = cli(*words, "--augment", "crop-flip", "--output", "plain.safetensors", "--resume")
+    assert refused.code == 4 and "--augment is crop-flip, but this training began with None" in refused.err
+    resumed = cli(*words, "--output", "broken.safetensors", "--resume", "--json").document
+    assert resumed["digest"] == whole["digest"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from strop.host.continual import Learner, LearnerSettings, layers_to_freeze
-from strop.host.models import lenet5
+from strop.host.networks import lenet5
 from strop.runtime.arena_plan import plan_memory
 from strop.runtime.errors import MemoryPlanError
 from tiny_models import tiny_dataset, tiny_graph, tiny_model

@@ -10,6 +10,8 @@ from strop.host import data
 from strop.host.data.load import NAMED_DATASETS, load_dataset
 from strop.runtime.errors import DataError, InputError
 
+OTHER_LOADERS = ("load_dataset", "load_idx_pair", "load_image")  # the door itself, and parts of a reader
+
 
 @pytest.fixture
 def npz(tmp_path):
@@ -78,6 +80,10 @@ def test_options_that_do_not_apply_are_refused(npz, photos, tmp_path, write_idx_
     for spec, option in ((npz, "size"), (digits, "size"), ("fashion-mnist-subset", "size")):
         with pytest.raises(InputError, match=f"takes no {option}"):
             load_dataset(spec, size=(3, 3))
+        with pytest.raises(InputError, match="takes no mode"):
+            load_dataset(spec, mode="L")
+    with pytest.raises(InputError, match="takes no labels"):
+        load_dataset(photos, labels="fine")
     for spec in (photos, digits, "fashion-mnist-subset"):
         with pytest.raises(InputError, match="takes no layout"):
             load_dataset(spec, layout="NCHW")
@@ -87,7 +93,8 @@ def test_the_package_exports_what_it_lists():
     """Every public name exists, and the table of the package's docstring names every reader."""
     for name in data.__all__:
         assert hasattr(data, name), name
-    for name in ("load_fashion_mnist", "load_fashion_mnist_subset", "load_npz", "load_idx_folder", "load_image_folder"):
+    readers = [name for name in data.__all__ if name.startswith("load_") and name not in OTHER_LOADERS]
+    for name in readers:
         assert f"`{name}`" in data.__doc__
     for name in NAMED_DATASETS:
         assert f'"{name}"' in data.__doc__

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from strop.host.data import load_fashion_mnist_subset
-from strop.host.models import initial_state, lenet5
+from strop.host.models import initial_state
+from strop.host.networks import lenet5
 from strop.runtime.contract import C, Registers
 from strop.runtime.device import Device
 from strop.runtime.session import Minibatch, Session

@@ -1,0 +1,76 @@
+"""Residual networks for small images (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016).
+
+Where a block changes the shape its shortcut is a 1x1 convolution with L1BN (their option B).
+"""
+
+from __future__ import annotations
+
+from strop.runtime.errors import InputError
+from strop.runtime.graph import L1BN, Conv2d, GlobalAveragePool, Layer, Linear, NetworkGraph, ReLU, Residual
+
+CIFAR = (3, 32, 32)
+STEM = (Conv2d(16, (3, 3), padding=(1, 1)), L1BN(), ReLU())
+POOL_GAIN = 2  # the mean of a map is a few steps of its grid; a finer one keeps what the last layer reads
+
+
+def _conv(channels: int, side: int, stride: int = 1) -> tuple[Layer, Layer]:
+    padding = side // 2
+    return Conv2d(channels, (side, side), (stride, stride), (padding, padding)), L1BN()
+
+
+def _basic(channels: int, stride: int) -> tuple[Layer, ...]:
+    return (*_conv(channels, 3, stride), ReLU(), *_conv(channels, 3))
+
+
+def _bottleneck(channels: int, stride: int) -> tuple[Layer, ...]:
+    return (*_conv(channels, 1), ReLU(), *_conv(channels, 3, stride), ReLU(), *_conv(4 * channels, 1))
+
+
+def _blocks_of(depth: int, layers: int) -> int:
+    """Return the blocks of a stage, of three, each with `layers` layers; stem and head are two more."""
+    blocks, rest = divmod(depth - 2, 3 * layers)
+    if rest or blocks < 1:
+        raise InputError(f"a ResNet of depth {depth} cannot be built; allowed: {3 * layers}n + 2, as {3 * layers + 2}")
+    return blocks
+
+
+def resnet(depth: int, input: tuple[int, int, int] = CIFAR, classes: int = 10) -> NetworkGraph:
+    """ResNet of `depth` = 6n + 2: three stages of n basic blocks with 16, 32 and 64 channels; two halve the map.
+
+    Raises `InputError` for another depth.
+    """
+    layers: list[Layer] = [*STEM]
+    for channels, first in ((16, 1), (32, 2), (64, 2)):
+        for block in range(_blocks_of(depth, 2)):
+            stride = first if block == 0 else 1
+            shortcut = _conv(channels, 1, stride) if stride > 1 else ()
+            layers += [Residual(_basic(channels, stride), shortcut), ReLU()]
+    layers += [GlobalAveragePool(0 if depth == 8 else POOL_GAIN), Linear(classes)]
+    return NetworkGraph(f"resnet{depth}", input, tuple(layers))
+
+
+def resnet8(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
+    """ResNet-8: a convolution and three residual blocks (16, 32, 64 channels), the last two of which halve the map."""
+    return resnet(8, input, classes)
+
+
+def resnet20(input: tuple[int, int, int] = CIFAR, classes: int = 10) -> NetworkGraph:
+    """ResNet-20: three blocks a stage."""
+    return resnet(20, input, classes)
+
+
+def resnet110(input: tuple[int, int, int] = CIFAR, classes: int = 10) -> NetworkGraph:
+    """ResNet-110 of basic blocks: that whose layers 38 to 73 have the 1152 channels of the L1BN paper's Figure 3."""
+    return resnet(110, input, classes)
+
+
+def resnet_bottleneck(depth: int = 110, input: tuple[int, int, int] = CIFAR, classes: int = 10) -> NetworkGraph:
+    """ResNet of `depth` = 9n + 2 of bottleneck blocks, as the L1BN paper's Table II says; InputError for others."""
+    layers: list[Layer] = [*STEM]
+    for channels, first in ((16, 1), (32, 2), (64, 2)):
+        for block in range(_blocks_of(depth, 3)):
+            stride = first if block == 0 else 1
+            shortcut = _conv(4 * channels, 1, stride) if block == 0 else ()
+            layers += [Residual(_bottleneck(channels, stride), shortcut), ReLU()]
+    layers += [GlobalAveragePool(POOL_GAIN), Linear(classes)]
+    return NetworkGraph(f"resnet{depth}-bottleneck", input, tuple(layers))

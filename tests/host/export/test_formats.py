@@ -1,0 +1,32 @@
+"""One door to every format: what is unknown, untrained or unwritable is refused before a file is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from strop.host import export
+from strop.host.export import FORMATS, export_checkpoint
+from strop.host.pretrained import pretrained_path
+from strop.runtime.errors import InputError
+from tiny_models import tiny_model
+
+
+def test_what_is_refused(tmp_path):
+    """Unknown formats, folders, and a network that has no shifts yet."""
+    with pytest.raises(InputError, match="'onnxx' is unknown; allowed are c-header"):
+        export_checkpoint(pretrained_path(), "onnxx", tmp_path / "x")
+    with pytest.raises(InputError, match="is a folder"):
+        export_checkpoint(pretrained_path(), "c-header", tmp_path)
+    with tiny_model() as model:
+        saved = model.save(tmp_path / "new.safetensors")
+    for form in ("c-header", "safetensors-int8"):
+        (tmp_path / "x").write_text("old")
+        with pytest.raises(InputError, match="conv1 was never trained"):
+            export_checkpoint(saved, form, tmp_path / "x")
+        assert (tmp_path / "x").read_text() == "old"
+
+
+def test_the_package_lists_its_formats():
+    """The table of the docstring is the registry."""
+    for name in FORMATS:
+        assert f'"{name}"' in export.__doc__
