@@ -10,6 +10,7 @@ Needs PyTorch 2.2 or newer, `pip install 'strop[torch]'`; nothing else in strop 
 | `l1_statistics.py` | running statistics, measured layer by layer |
 | `fold.py` | `fold_l1bn`: L1BN into the layer before it, for inference |
 | `float_twin.py` | `float_twin`: a `NetworkGraph` in float32 |
+| `twin_layers.py` | the module of each kind of layer |
 | `twin_state.py` | a twin's parameters and statistics as strop's integers, and back |
 """
 
@@ -21,14 +22,20 @@ except ImportError as error:
     raise ImportError(f"strop.host.pytorch needs PyTorch 2.2 or newer ({error}): pip install 'strop[torch]'") from error
 
 from strop.host.pytorch.convert import Conversion, ConvertedLayer, convert_l1bn
+from strop.host.pytorch.float_twin import FloatTwin, float_twin
 from strop.host.pytorch.fold import fold_l1bn
 from strop.host.pytorch.l1_batch_norm import L1BatchNorm1d, L1BatchNorm2d
+from strop.host.pytorch.twin_state import real_state, state_from_twin
 
 __all__ = [
     "Conversion",
     "ConvertedLayer",
+    "FloatTwin",
     "L1BatchNorm1d",
     "L1BatchNorm2d",
     "convert_l1bn",
+    "float_twin",
     "fold_l1bn",
+    "real_state",
+    "state_from_twin",
 ]
