@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -119,6 +120,12 @@ class Model:
         """
         with self._residence.turn("save"):
             return write_checkpoint(file_path(path), self._training.checkpoint(self._classes, learner))
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what `save` would write, for exports; its arrays are copies."""
+        with self._residence.turn("checkpoint"):
+            found = self._training.checkpoint(self._classes)
+            return replace(found, state={name: array.copy() for name, array in found.state.items()})
 
     # -- what it is -----------------------------------------------------------------------------------------------
     @property

@@ -18,6 +18,7 @@ from strop.host.cli import (
     evaluate,
     export,
     finetune,
+    import_network,
     info,
     overlay,
     predict,
@@ -33,7 +34,10 @@ from strop.runtime.contract import C
 
 __all__ = ["main"]
 
-COMMANDS = (demo, train, finetune, evaluate, predict, export, cl, info, estimate, doctor, selftest, overlay)
+COMMANDS = (
+    *(demo, train, finetune, evaluate, predict, import_network, export),
+    *(cl, info, estimate, doctor, selftest, overlay),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 | format | file | holds |
 |---|---|---|
 | "c-header" | .h | integers and loops: inference in C99 with nothing to link, logits equal to strop's |
+| "onnx" | .onnx | QDQ: int8 weights, uint8 images in; ONNX Runtime computes the same integers; needs onnx |
 | "safetensors" | .safetensors | float32 weights and batch normalization under PyTorch's names |
 | "safetensors-folded" | .safetensors | float32 weights and biases with batch normalization folded in |
 | "safetensors-int8" | .safetensors | int8 weights with exponents, shifts, multipliers and constants |
@@ -18,6 +19,7 @@ from strop.host.atomic_file import why_not_writable, write_atomically
 from strop.host.checked import file_path
 from strop.host.checkpoint import Checkpoint, read_checkpoint
 from strop.host.export.c_header import c_header
+from strop.host.export.onnx_network import onnx_network
 from strop.host.export.weights import float_weights, folded_weights, integer_weights
 from strop.runtime.errors import InputError
 
@@ -38,6 +40,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "c-header": Format("a C99 header that infers in integers, with nothing to link", c_header),
+    "onnx": Format("ONNX with QDQ nodes, for ONNX Runtime and its like (needs onnx)", onnx_network),
     "safetensors": Format("float32 weights under PyTorch's names", float_weights),
     "safetensors-folded": Format("float32 weights and biases, batch normalization folded in", folded_weights),
     "safetensors-int8": Format("int8 weights with exponents, shifts and multipliers", integer_weights),

@@ -1,6 +1,6 @@
 """strop's side of PyTorch: L1 batch normalization as a layer, and float32 twins of strop's networks.
 
-Needs PyTorch 2.2 or newer, `pip install 'strop[torch]'`; nothing else in strop imports this folder, or torch.
+Needs PyTorch, `pip install 'strop[torch]'`; nothing else in strop imports this folder, or torch.
 
 | file | holds |
 |---|---|
@@ -19,13 +19,13 @@ from __future__ import annotations
 try:
     import torch as _torch  # noqa: F401
 except ImportError as error:
-    raise ImportError(f"strop.host.pytorch needs PyTorch 2.2 or newer ({error}): pip install 'strop[torch]'") from error
+    raise ImportError(f"strop.host.pytorch needs PyTorch ({error}): pip install 'strop[torch]'") from error
 
 from strop.host.pytorch.convert import Conversion, ConvertedLayer, convert_l1bn
 from strop.host.pytorch.float_twin import FloatTwin, float_twin
 from strop.host.pytorch.fold import fold_l1bn
 from strop.host.pytorch.l1_batch_norm import L1BatchNorm1d, L1BatchNorm2d
-from strop.host.pytorch.twin_state import real_state, state_from_twin
+from strop.host.pytorch.twin_state import network_from_twin, real_state, state_from_twin
 
 __all__ = [
     "Conversion",
@@ -36,6 +36,7 @@ __all__ = [
     "convert_l1bn",
     "float_twin",
     "fold_l1bn",
+    "network_from_twin",
     "real_state",
     "state_from_twin",
 ]

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from strop.host.models import to_fixed
 from strop.host.pytorch.float_twin import FloatTwin
 from strop.host.pytorch.l1_batch_norm import L2_OVER_L1, L1BatchNorm2d
+from strop.host.pytorch.twin_layers import ChannelBias
+from strop.host.quantization.float_network import FloatNetwork
 from strop.runtime.contract import C
 from strop.runtime.errors import InputError
-from strop.runtime.layers import L1BN
+from strop.runtime.layers import L1BN, Bias
 from strop.runtime.state import StateLayout
 
 # Momenta have the fraction bits of their parameter.
@@ -62,9 +64,8 @@ def state_from_twin(twin: FloatTwin) -> dict[str, NDArray[Any]]:
     Momenta are 0, the dither counter is that of a fresh state, and `running_steps` counts the twin's training steps.
 
     Shifts, the state's `_site` arrays, are not set: a float network has none. Each is chosen by the first training step
-    (NUMERICS 1.4), so training goes on at once; inference before that needs them measured on images
-    (strop.host.quantization). Raises `InputError` for a twin without norm where the graph has L1BN, and for a value
-    that is not finite or beyond its fixed point.
+    (NUMERICS 1.4), so training goes on at once. To infer without training use `network_from_twin`. Raises `InputError`
+    for a twin without norm where the graph has L1BN, and for a value that is not finite or beyond its fixed point.
     """
     graph = twin.graph
     norms = twin.norms()
@@ -91,6 +92,40 @@ def state_from_twin(twin: FloatTwin) -> dict[str, NDArray[Any]]:
     for name, values in real.items():
         state[name] = _fixed(graph.name, name, values).reshape(state[name].shape)
     return state
+
+
+def network_from_twin(twin: FloatTwin) -> FloatNetwork:
+    """Return a twin's function in inference, of which `strop.host.quantization.quantize` makes int8 by images.
+
+    Other than `state_from_twin` that way chooses grids and shifts, so the model infers at once. Raises `InputError` for a
+    graph with a Bias, which quantization does not know (L1BN takes its place there), and for one that was cut.
+    """
+    graph = twin.graph
+    biases = [node.name for node in graph.nodes if isinstance(node.layer, Bias)]
+    if biases or graph.input_exponent != C.INPUT_EXPONENT:
+        what = f"it has {', '.join(biases)} without normalization" if biases else "its input is a feature map"
+        raise InputError(f"{graph.name}: {what}; quantization takes networks of images with L1BN")
+    named = {name: _array(parameter) for name, parameter in twin.parameters_by_name().items()}
+    scales: dict[str, NDArray[np.float64]] = {}
+    shifts: dict[str, NDArray[np.float64]] = {}
+    for node in graph.nodes:
+        if isinstance(node.layer, L1BN):
+            scales[node.name], shifts[node.name] = _scale_and_shift(twin.layers[node.name])
+    weights = {node.name: named[f"{node.name}.weight"].reshape(node.weight_shape) for node in graph.weighted}
+    return FloatNetwork(graph, weights, scales, shifts, named[f"{graph.nodes[-1].name}.bias"])
+
+
+def _scale_and_shift(norm: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What inference multiplies by and adds: L1BN, L2 batch norm, or a bias in its place."""
+    beta = _array(norm.bias)
+    if isinstance(norm, ChannelBias):
+        return np.ones_like(beta), beta
+    if isinstance(norm, L1BatchNorm2d):
+        deviation = _array(norm.running_sigma) * norm.factor + norm.eps
+    else:
+        deviation = np.sqrt(_array(norm.running_var) + norm.eps)
+    scale = _array(norm.weight) / deviation
+    return scale, beta - scale * _array(norm.running_mean)
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from small_networks import ADVERSARIAL, BRANCHES, DENSE, JOINT, RESIDUAL, samples  # noqa: E402
 from strop.host.models import initial_state, lenet5  # noqa: E402
-from strop.host.pytorch import float_twin, real_state, state_from_twin  # noqa: E402
+from strop.host.pytorch import float_twin, network_from_twin, real_state, state_from_twin  # noqa: E402
 from strop.host.pytorch.l1_batch_norm import L2_OVER_L1  # noqa: E402
+from strop.host.quantization import float_logits, quantize  # noqa: E402
 from strop.runtime import Hyperparameters, Minibatch, Session, open_device  # noqa: E402
 from strop.runtime.cut import cut_points  # noqa: E402
 from strop.runtime.errors import InputError  # noqa: E402
@@ -97,6 +98,32 @@ def test_int8_infers_what_the_twin_infers(graph):
     print(f"{graph.name}: correlation {similar:.4f}, spread {ratio:.3f} of the twin's")
     assert np.corrcoef(maps.ravel(), exact_maps.ravel())[0, 1] > 0.98
     assert similar > (0.98 if graph.classes > 1 else 0.9) and 0.9 < ratio < 1.1
+
+
+@pytest.mark.parametrize("graph", [RESIDUAL, BRANCHES, DENSE, REST], ids=lambda graph: graph.name)
+@pytest.mark.parametrize("norm", ["l1", "l2", "none"])
+def test_the_twin_is_what_numpy_computes(graph, norm):
+    """Against quantization's forward pass, written without PyTorch: the layers of the twin, and the way to int8."""
+    twin, images, _ = trained(graph, norm)
+    expected = twin.eval()(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(float_logits(network_from_twin(twin), images), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_quantization_takes_a_twin():
+    """int8 by calibration infers at once what the twin does; what quantization does not know is named."""
+    twin, images, _ = trained(REST)
+    made = quantize(network_from_twin(twin), images, open_device("emulator", 1))
+    session = Session(made.graph, open_device("emulator", 1), batch=64)
+    session.load_state(made.state)
+    logits = session.logits(images)
+    session.close()
+    exact = twin.eval()(torch.from_numpy(images)).detach().numpy()
+    assert np.corrcoef(logits.ravel(), exact.ravel())[0, 1] > 0.98
+    with pytest.raises(InputError, match="it has bias1, bias2 without normalization"):
+        network_from_twin(float_twin(ADVERSARIAL))
+    rear = NetworkGraph("rear", (1, 2, 2), (Flatten(), Linear(2)), input_exponent=3)
+    with pytest.raises(InputError, match="its input is a feature map"):
+        network_from_twin(float_twin(rear))
 
 
 def test_an_l2_twin_becomes_l1bn_by_theorem_1():

@@ -1,7 +1,7 @@
 """Every network of the L1BN paper: counts, memory, estimate on each board, and real training steps.
 
-    python tests/bench/paper_networks.py                 # all of them: some minutes, most of it in the NumPy reference
-    python tests/bench/paper_networks.py --networks densenet100 dcgan32 --steps 3
+    python tests/bench/network_zoo.py                 # all of them: some minutes, most of it in the NumPy reference
+    python tests/bench/network_zoo.py --networks densenet100 dcgan32 --steps 3
 
 A step runs on the emulator and on the reference, from one state on one mini-batch, and all bytes of the state and of
 the loss are compared. Where the full input is out of reach of the reference, it is smaller: the table says so.
@@ -42,7 +42,7 @@ from strop.runtime.estimate import boards, estimate
 from strop.runtime.soft_targets import ONE
 from strop.runtime.state import StateLayout
 
-RESULTS = Path(__file__).resolve().parent / "results" / "paper-networks.jsonl"
+RESULTS = Path(__file__).resolve().parent / "results" / "network-zoo.jsonl"
 
 
 @dataclass(frozen=True)
