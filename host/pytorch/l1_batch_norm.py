@@ -20,18 +20,7 @@ L2_OVER_L1 = math.sqrt(math.pi / 2)  # sigma_L2 / sigma_L1 of a normal distribut
 
 
 class _L1BatchNorm(nn.Module):
-    """What both have in common; the arguments of `nn.BatchNorm1d` and two of their own.
-
-    `compensation` says how the factor sqrt(pi/2) between the two deviations is met (Section IV-A): "gamma" takes sigma
-    as it is and leaves the factor for gamma to learn; "sigma" multiplies sigma by it, so that the output has the spread
-    of L2 batch norm. Default: "gamma" where there is one, and "sigma" with affine=False. `initial_gamma` is what gamma
-    starts from; sqrt(2/pi), about 0.8, starts as L2 batch norm would.
-
-    `running_sigma` [C] has the place of `running_var` in the state_dict: the mean absolute deviation itself, under
-    either compensation. All other names are the same. float16 and bfloat16 inputs, as under autocast, are normalized in
-    float32 and come back in their own type. An input whose number of dimensions or channels does not fit, or that has
-    one value a channel in training, raises `InputError` (a ValueError, as PyTorch's is).
-    """
+    """What both have in common; `_dimensions` are those that an input may have."""
 
     weight: nn.Parameter | None
     bias: nn.Parameter | None
@@ -160,10 +149,23 @@ class _L1BatchNorm(nn.Module):
 
 
 class L1BatchNorm1d(_L1BatchNorm):
-    __doc__ = f"""L1BN over [N, C] or [N, C, L], used as `nn.BatchNorm1d` is. {_L1BatchNorm.__doc__}"""
+    """L1BN over [N, C] or [N, C, L], used as `nn.BatchNorm1d` is, with two arguments more.
+
+    `compensation` says how the factor sqrt(pi/2) between the two deviations is met (Section IV-A): "gamma" takes sigma
+    as it is and leaves the factor for gamma to learn; "sigma" multiplies sigma by it, so that the output has the spread
+    of L2 batch norm. Default: "gamma" where there is one, and "sigma" with affine=False. `initial_gamma` is what gamma
+    starts from; sqrt(2/pi), about 0.8, starts as L2 batch norm would.
+
+    `running_sigma` [C] has the place of `running_var` in the state_dict: the mean absolute deviation itself, under
+    either compensation. All other names are the same. float16 and bfloat16 inputs, as under autocast, are normalized in
+    float32 and come back in their own type. An input whose number of dimensions or channels does not fit, or that has
+    one value a channel in training, raises `InputError` (a ValueError, as PyTorch's is).
+    """
+
     _dimensions = (2, 3)
 
 
 class L1BatchNorm2d(_L1BatchNorm):
-    __doc__ = f"""L1BN over [N, C, H, W], used as `nn.BatchNorm2d` is. {_L1BatchNorm.__doc__}"""
+    """L1BN over [N, C, H, W], used as `nn.BatchNorm2d` is; all else is as `L1BatchNorm1d` has it."""
+
     _dimensions = (4,)

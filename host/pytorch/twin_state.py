@@ -97,8 +97,8 @@ def state_from_twin(twin: FloatTwin) -> dict[str, NDArray[Any]]:
 def network_from_twin(twin: FloatTwin) -> FloatNetwork:
     """Return a twin's function in inference, of which `strop.host.quantization.quantize` makes int8 by images.
 
-    Other than `state_from_twin` that way chooses grids and shifts, so the model infers at once. Raises `InputError` for a
-    graph with a Bias, which quantization does not know (L1BN takes its place there), and for one that was cut.
+    Other than `state_from_twin` that way chooses grids and shifts, so the model infers at once. Raises `InputError` for
+    a graph with a Bias, which quantization does not know (L1BN takes its place there), and for one that was cut.
     """
     graph = twin.graph
     biases = [node.name for node in graph.nodes if isinstance(node.layer, Bias)]
