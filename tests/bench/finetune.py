@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from float_baseline import learning_rate
-from float_finetune import finetune_float, real_state
+from float_finetune import finetune_float
 from strop.host.data import load_dataset, shift_dataset
 from strop.host.model import Model
 from strop.host.order import epoch_order
 from strop.host.pretrained import pretrained_path
+from strop.host.pytorch import real_state
 from strop.runtime import Minibatch, Session, open_device
 
 STEPS, BATCH, LEARNING_RATE = 300, 32, 0.01

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from float_network import FloatNetwork, Norm, evaluate, initial_parameters
 from strop.host.order import epoch_order
+from strop.host.pytorch.float_twin import FloatTwin, Norm, evaluate, initial_parameters
 from strop.runtime.errors import InputError
 from strop.runtime.graph import NetworkGraph
 
@@ -54,7 +54,7 @@ def train_float(
     steps = len(images) // batch
     if steps < 1 or epochs < 1:
         raise InputError(f"{graph.name}: {len(images)} images, mini-batch {batch}, {epochs} epochs; none makes a step")
-    network = FloatNetwork(graph, norm, initial_parameters(graph, seed)).train()
+    network = FloatTwin(graph, norm, initial_parameters(graph, seed)).train()
     network = network.to(memory_format=torch.channels_last)  # the faster layout: four times for depthwise convolution
     optimizer: torch.optim.Optimizer = (
         torch.optim.Adam(network.parameters(), lr=lr)
@@ -104,7 +104,7 @@ def train_float(
 
 
 def sgd_step(
-    network: FloatNetwork, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor
+    network: FloatTwin, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     """Take one step on uint8 images [N, C, H, W], int64 labels [N]; return the mean loss in nats before it."""
     optimizer.zero_grad(set_to_none=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,27 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from float_baseline import MOMENTUM, sgd_step
-from float_network import FloatNetwork, Norm, evaluate
+from strop.host.pytorch.float_twin import FloatTwin, Norm, evaluate
+from strop.host.pytorch.twin_state import to_l2
 from strop.runtime.errors import InputError
 from strop.runtime.graph import NetworkGraph
-
-# Fraction bits of what a checkpoint holds as int32 (hls/NUMERICS.md, 1.2); momenta have those of their parameter.
-FRACTION_BITS = {"weight": 24, "gamma": 20, "beta": 20, "bias": 20, "running_mu": 16, "running_sigma": 16}
-
-
-def real_state(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Return the real values of a strop state: parameters, their momenta, running statistics; nothing else.
-
-    Running statistics of a layer never trained ("running_steps" 0) are left out, so that the first step sets them.
-    """
-    real: dict[str, NDArray[np.float64]] = {}
-    for name, array in state.items():
-        layer, _, rest = name.partition(".")
-        field = rest.removesuffix(".momentum")
-        untrained = field.startswith("running_") and not np.any(state.get(f"{layer}.running_steps", np.ones(1)))
-        if field in FRACTION_BITS and not untrained:
-            real[name] = array.astype(np.float64) * 2.0 ** -FRACTION_BITS[field]
-    return real
 
 
 def finetune_float(
@@ -58,7 +40,7 @@ def finetune_float(
         counts = f"{len(order)} mini-batches and {len(learning_rates)} learning rates"
         raise InputError(f"{graph.name}: {counts}; give one rate for each mini-batch, and at least one of them")
     state = state if norm == "l1" else to_l2(state)
-    network = FloatNetwork(graph, norm, state).train()
+    network = FloatTwin(graph, norm, state).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rates[0], momentum=MOMENTUM)
     for name, parameter in network.parameters_by_name().items():
         if f"{name}.momentum" in state:
@@ -86,13 +68,3 @@ def finetune_float(
         "training_loss": losses,
         "images_per_second": sum(len(indices) for indices in order) / seconds,
     }
-
-
-def to_l2(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Carry an L1BN state over to L2 by Theorem 1: for normal values sigma_L2 = sqrt(pi/2) sigma_L1; gamma too.
-
-    The gradient of gamma_L2 is smaller by the same factor, and so is its momentum.
-    """
-    factor = math.sqrt(math.pi / 2)
-    factors = {"gamma": factor, "running_sigma": factor, "gamma.momentum": 1 / factor}
-    return {name: array * factors.get(name.partition(".")[2], 1.0) for name, array in state.items()}

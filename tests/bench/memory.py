@@ -104,9 +104,9 @@ def _train_torch(graph: NetworkGraph, images: NDArray[np.uint8], labels: NDArray
     import torch
 
     from float_baseline import MOMENTUM, sgd_step
-    from float_network import FloatNetwork, initial_parameters
+    from strop.host.pytorch.float_twin import FloatTwin, initial_parameters
 
-    network = FloatNetwork(graph, "l2", initial_parameters(graph, 0)).train()
+    network = FloatTwin(graph, "l2", initial_parameters(graph, 0)).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=MOMENTUM)
     pixels, targets = torch.from_numpy(images), torch.from_numpy(labels).long()
     growth.settle()

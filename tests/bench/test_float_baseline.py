@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parent))
 
 from float_baseline import learning_rate, train_float  # noqa: E402
-from float_finetune import finetune_float, real_state, to_l2  # noqa: E402
-from float_network import FloatNetwork, initial_parameters  # noqa: E402
+from float_finetune import finetune_float  # noqa: E402
 from strop.host.order import epoch_order  # noqa: E402
+from strop.host.pytorch.float_twin import FloatTwin, initial_parameters  # noqa: E402
+from strop.host.pytorch.twin_state import real_state, to_l2  # noqa: E402
 from strop.runtime.errors import InputError  # noqa: E402
 from strop.runtime.graph import L1BN, Conv2d, Flatten, Linear, NetworkGraph, ReLU  # noqa: E402
 
@@ -122,7 +123,7 @@ def test_l1_state_becomes_l2_by_theorem_1():
     rng = np.random.default_rng(8)
     images = rng.normal(128, 35, (400, 1, 4, 4)).clip(0, 255).astype(np.uint8)
     kinds = (("l1", started()), ("l2", to_l2(started())), ("l2", started()))
-    networks = [FloatNetwork(GRAPH, norm, state).eval() for norm, state in kinds]
+    networks = [FloatTwin(GRAPH, norm, state).eval() for norm, state in kinds]
     inferred = [network(torch.from_numpy(images)).detach() for network in networks]
     torch.testing.assert_close(inferred[0], inferred[1], rtol=1e-3, atol=1e-3)
     trained = [network.train()(torch.from_numpy(images)).detach() for network in networks]

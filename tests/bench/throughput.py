@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from float_baseline import MOMENTUM, sgd_step
-from float_network import FloatNetwork, initial_parameters
 from strop.host.data import load_fashion_mnist_subset
 from strop.host.models import initial_state
 from strop.host.networks import lenet5, resnet8, vgg_small
+from strop.host.pytorch.float_twin import FloatTwin, initial_parameters
 from strop.runtime import Minibatch, NetworkGraph, Session, open_device
 from strop.runtime.emulator import available_cores
 
@@ -99,7 +99,7 @@ def torch_runs(
 ) -> tuple[Callable[[int], None], Callable[[int], None]]:
     """Return the same for PyTorch."""
     data = load_fashion_mnist_subset("train")
-    network = FloatNetwork(graph, "l2", initial_parameters(graph, 0))
+    network = FloatTwin(graph, "l2", initial_parameters(graph, 0))
     if channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=MOMENTUM)

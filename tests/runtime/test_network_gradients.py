@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
-from float_network import FloatNetwork, initial_parameters  # noqa: E402
 from small_networks import RESIDUAL, SMALL, samples  # noqa: E402
 from strop.host.models import initial_state  # noqa: E402
 from strop.host.networks import resnet8  # noqa: E402
+from strop.host.pytorch.float_twin import FloatTwin, initial_parameters  # noqa: E402
 from strop.runtime import backward_pass  # noqa: E402
 from strop.runtime.contract import C  # noqa: E402
 from strop.runtime.device import Device  # noqa: E402
@@ -52,7 +52,7 @@ def integer_gradients(device: Device, graph: NetworkGraph) -> Gradients:
 
 def float_gradients(graph: NetworkGraph) -> Gradients:
     """Return the same of the float32 twin."""
-    network = FloatNetwork(graph, "l1", initial_parameters(graph, 0)).train()
+    network = FloatTwin(graph, "l1", initial_parameters(graph, 0)).train()
     images, labels = (torch.from_numpy(array) for array in samples(graph, BATCH))
     torch.nn.functional.cross_entropy(network(images), labels.long()).backward()
     named = network.parameters_by_name()

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from float_learners import Naive, in_parts
-from float_network import Norm
 from kept_samples import Reservoir
 from protocols import Protocol
 from strop.host.order import epoch_order
+from strop.host.pytorch.float_twin import Norm
 from strop.runtime.cut import cut
 from strop.runtime.graph import NetworkGraph
 

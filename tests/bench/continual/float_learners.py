@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from float_network import FloatNetwork, Norm, initial_parameters
 from kept_samples import BalancedMemory, Reservoir
 from protocols import Protocol
 from strop.host.order import epoch_order
+from strop.host.pytorch.float_twin import FloatTwin, Norm, initial_parameters
 from strop.runtime.graph import NetworkGraph
 
 FISHER_SAMPLES = 1000
@@ -33,7 +33,7 @@ class Naive:
 
     def __init__(self, graph: NetworkGraph, norm: Norm, protocol: Protocol, seed: int) -> None:
         self.graph, self.norm, self.protocol, self.seed = graph, norm, protocol, seed
-        self.network: FloatNetwork
+        self.network: FloatTwin
         self.optimizer: torch.optim.SGD
         self._begin()
         self._epochs_done = 0
@@ -55,7 +55,7 @@ class Naive:
 
     def _begin(self) -> None:
         """Set out with the seed's first weights and without momentum."""
-        self.network = FloatNetwork(self.graph, self.norm, initial_parameters(self.graph, self.seed))
+        self.network = FloatTwin(self.graph, self.norm, initial_parameters(self.graph, self.seed))
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), lr=self.protocol.learning_rate, momentum=self.protocol.momentum
         )
@@ -164,7 +164,7 @@ class LwF(Naive):
 
     def __init__(self, graph: NetworkGraph, norm: Norm, protocol: Protocol, seed: int) -> None:
         super().__init__(graph, norm, protocol, seed)
-        self.teacher: FloatNetwork | None = None
+        self.teacher: FloatTwin | None = None
         self.known: list[int] = []
 
     @property

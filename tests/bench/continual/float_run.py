@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the float twin a
 from experiences import Experience, load_experiences
 from float_features import SLDA, LatentReplay
 from float_learners import EWC, GDumb, LwF, Naive, Replay
-from float_network import Norm
 from networks import cl_cnn
 from protocols import PROTOCOLS, Protocol
 from strop.host.continual import AccuracyMatrix
+from strop.host.pytorch.float_twin import Norm
 from strop.runtime.graph import NetworkGraph
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "continual-float.jsonl"
@@ -148,7 +148,7 @@ def load_results(path: Path) -> list[dict[str, Any]]:
 def commit() -> str:
     """Return the commit that last changed what is measured."""
     folder = Path(__file__).resolve().parent
-    measured = [str(folder), str(folder.parent / "float_network.py"), str(folder.parent / "networks.py")]
+    measured = [str(folder), str(folder.parent / "networks.py"), str(folder.parents[2] / "host" / "pytorch")]
     command = ["git", "-C", str(folder), "log", "-1", "--format=%h", "--", *measured]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 

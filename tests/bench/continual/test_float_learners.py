@@ -12,9 +12,9 @@ from torch.nn import functional  # noqa: E402
 
 from float_baseline import sgd_step  # noqa: E402
 from float_learners import EWC, GDumb, LwF, Naive, Replay  # noqa: E402
-from float_network import FloatNetwork, initial_parameters  # noqa: E402
 from protocols import SPLIT  # noqa: E402
 from strop.host.order import epoch_order  # noqa: E402
+from strop.host.pytorch.float_twin import FloatTwin, initial_parameters  # noqa: E402
 from strop.runtime.graph import L1BN, Conv2d, Flatten, Linear, MaxPool2d, NetworkGraph, ReLU  # noqa: E402
 
 GRAPH = NetworkGraph(
@@ -47,7 +47,7 @@ def assert_same(left: list[torch.Tensor], right: list[torch.Tensor]) -> None:
 def test_naive_is_plain_training(norm: str) -> None:
     """First weights, order and steps are those of the accuracy baseline; the order moves on with each experience."""
     learner = Naive(GRAPH, norm, PROTOCOL, 5)
-    network = FloatNetwork(GRAPH, norm, initial_parameters(GRAPH, 5)).train()
+    network = FloatTwin(GRAPH, norm, initial_parameters(GRAPH, 5)).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=PROTOCOL.learning_rate)
     for epoch, first_class in enumerate((0, 2)):
         images, labels = samples(first_class, 35)  # the last 3 do not fill a mini-batch
