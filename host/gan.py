@@ -33,10 +33,13 @@ _MOMENTUM = 0.5  # the first moment's decay of Radford et al.
 
 @dataclass(frozen=True)
 class GanStep:
-    """One step: the discriminator's mean loss on real and on made images, and the generator's, in nats."""
+    """One step: the discriminator's mean loss and the share of images it tells apart, and the generator's mean loss.
 
-    real: float
-    made: float
+    Losses are in nats.
+    """
+
+    discriminator: float
+    told_apart: float
     generator: float
 
 
@@ -69,7 +72,7 @@ class Gan:
         hyper = Hyperparameters(momentum=momentum, loss="binary_cross_entropy")
         rear = frozenset(node.name for node in graph.weighted) - self._cut.frozen
         self._generator = Session(graph, open(), batch=batch, hyper=hyper, frozen=rear)
-        self._discriminator = Session(self._cut.rear, open(), batch=batch, hyper=hyper)
+        self._discriminator = Session(self._cut.rear, open(), batch=2 * batch, hyper=hyper)
         self.load_state(initial_state(graph, seed))
 
     def state(self) -> State:
@@ -82,20 +85,24 @@ class Gan:
         self._discriminator.load_state(self._cut.rear_state(state))
 
     def step(self, images: NDArray[np.uint8], learning_rate: float = 0.02) -> GanStep:
-        """Train on real images uint8 [batch, C, H, W]: the discriminator on them, the generator, and that one's images.
+        """Train both on real images uint8 [batch, C, H, W]; return how they did before that.
 
-        In this order each finds what it needs from the first step on: the frozen discriminator its shifts, and the made
-        images those of the generator. Raises `InputError` for images of another size or number.
+        The discriminator sees real and made images in one mini-batch: in two, L1BN's statistics would tell them apart,
+        and those that it runs by while the generator trains would be of neither. Raises `InputError` for images of
+        another size or number.
         """
         if images.shape != (self.batch, *self._cut.rear.input):
             raise InputError(f"images are {list(images.shape)}; needed: {[self.batch, *self._cut.rear.input]}")
         noise = self._noise(_NOISE, self.steps, self.batch)
-        real = self._train(self._discriminator, images, 1, learning_rate)
+        yes, no = np.full((self.batch, 1), ONE, np.int32), np.zeros((self.batch, 1), np.int32)
+        if self.steps == 0:  # the generator's first step needs the shifts of the discriminator
+            _train(self._discriminator, images, yes, 0.0)
         self._generator.load_state(self.state())  # the discriminator that it is judged by
-        generator = self._train(self._generator, noise, 1, learning_rate)
-        made = self._train(self._discriminator, self._generated(noise), 0, learning_rate)
+        generator = _train(self._generator, noise, yes, learning_rate)
+        both = np.concatenate([images, self._generated(noise)])
+        discriminator = _train(self._discriminator, both, np.concatenate([yes, no]), learning_rate)
         self.steps += 1
-        return GanStep(real.loss, made.loss, generator.loss)
+        return GanStep(discriminator.loss, discriminator.accuracy, generator.loss)
 
     def generate(self, count: int, seed: int = 0) -> NDArray[np.uint8]:
         """Return `count` made images, uint8 [count, C, H, W], by running statistics; changes no state."""
@@ -114,8 +121,7 @@ class Gan:
         maps = self._generator.features(noise, self._cut.after)
         return np.asarray(maps.astype(np.int16) + MAP_OFFSET, np.uint8)
 
-    def _train(self, session: Session, images: NDArray[np.uint8], target: int, rate: float) -> StepResult:
-        count = len(images)
-        targets = np.full((count, 1), target * ONE, np.int32)
-        (result,) = session.train([Minibatch(images, np.zeros(count, np.int32), rate, targets)])
-        return result
+
+def _train(session: Session, images: NDArray[np.uint8], targets: NDArray[np.int32], rate: float) -> StepResult:
+    (result,) = session.train([Minibatch(images, np.zeros(len(images), np.int32), rate, targets)])
+    return result

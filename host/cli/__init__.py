@@ -18,7 +18,7 @@ from strop.host.cli import (
     evaluate,
     export,
     finetune,
-    import_network,
+    import_,
     info,
     overlay,
     predict,
@@ -35,7 +35,7 @@ from strop.runtime.contract import C
 __all__ = ["main"]
 
 COMMANDS = (
-    *(demo, train, finetune, evaluate, predict, import_network, export),
+    *(demo, train, finetune, evaluate, predict, import_, export),
     *(cl, info, estimate, doctor, selftest, overlay),
 )
 

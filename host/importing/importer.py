@@ -20,6 +20,7 @@ from strop.host.quantization import OnStage, check_images, float_logits, quantiz
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError
 
+PART = 1024  # images asked at once
 Original = Callable[[NDArray[np.uint8]], NDArray[Any]]  # images uint8 to logits
 
 
@@ -44,7 +45,7 @@ def to_model(
     Raises `ModelImportError` and what making a model raises.
     """
     told = on_stage or (lambda *_: None)
-    images = calibration.images if isinstance(calibration, Dataset) else np.asarray(calibration)
+    images = np.asarray(calibration.images[:] if isinstance(calibration, Dataset) else calibration)
     names = classes or (test.classes if test is not None else None)
     names = names or (calibration.classes if isinstance(calibration, Dataset) else None)
     if border not in ("exact", "nearest"):
@@ -73,8 +74,8 @@ def to_model(
         restated = Agreement.of(theirs, ours, None)
         difference = float(np.abs(theirs - ours).max()) if _are_logits(theirs) else None
     shown = test.images if test is not None else images
-    before = original(shown) if original is not None else float_logits(network, shown)
-    after = model.predict(shown).logits
+    before = _in_parts(original or (lambda part: float_logits(network, part)), shown)
+    after = _in_parts(lambda part: model.predict(part).logits, shown)
     told("compare", 1, 1)
     unseen = (
         () if original is not None else (f"{runner}: float is strop's own reading of it, not compared with another",)
@@ -116,6 +117,11 @@ def _best(
     model = Model(made.graph, made.state, classes=names, device=device)
     model._owns_device = owned
     return model, kind
+
+
+def _in_parts(answer: Original, images: Any) -> NDArray[Any]:
+    """Return the logits of images that may be a stream: not all of them are in memory at once."""
+    return np.concatenate([answer(np.asarray(images[i : i + PART])) for i in range(0, len(images), PART)])
 
 
 def _centred(logits: NDArray[Any]) -> NDArray[Any]:

@@ -2,8 +2,9 @@
 
     python tests/bench/foreign_exports.py [--record FILE.json]
 
-Needs beside strop[onnx] whichever of these are to be measured: torch and torchvision (torch.onnx, both exporters, random
-weights), scikit-learn with skl2onnx (an MLP, trained), keras (its own export, on the torch backend; random weights).
+Needs beside strop[onnx] whichever of these are to be measured: torch and torchvision (torch.onnx, both exporters,
+random weights), scikit-learn with skl2onnx (an MLP, trained), keras (its own export, on the torch backend; random
+weights).
 """
 
 from __future__ import annotations

@@ -191,11 +191,13 @@ inline void L2bnBackward(Machine &machine, const NormEngine &engine, int8_t *dra
   const MapShape shape = OutputShape(c);
   const uint32_t off = NextDither(words, c.dither);
   const Site site = ReadSite(words, c.site);
+  const int32_t arriving = ReadWord(words, c.source_exponent);
+  const int32_t shift = FollowingShift(site, arriving);
   ParameterGradients(engine.l1, dram, words, c, shape);
   ClearCounters(machine);
-  InputGradient(STROP_LANE(machine, 0), engine.l2, dram, words, c, shape, site.next, off);
-  AdvanceSite(machine, words, c.site, site.set, site.next, ElementsOf(shape), STROP_ERROR_RATE_LOG2);
-  const int32_t error_exponent = ReadWord(words, c.source_exponent) + c.exponent + STROP_SCALE_FRACTION - site.next;
+  InputGradient(STROP_LANE(machine, 0), engine.l2, dram, words, c, shape, shift, off);
+  AdvanceSite(machine, words, c.site, site.set, shift, arriving, ElementsOf(shape), STROP_ERROR_RATE_LOG2);
+  const int32_t error_exponent = arriving + c.exponent + STROP_SCALE_FRACTION - shift;
   for (uint32_t quad = 0; quad < shape.quads; ++quad) {
     QuadWords exponent = ReadQuad(words, c.source_2_exponent, shape, quad);
     for (uint32_t j = 0; j < kQuad; ++j) exponent.of[j] = error_exponent - exponent.of[j];

@@ -116,7 +116,7 @@ def test_help_and_version(cli):
     versions = f"strop {strop_version()}, contract {C.CONTRACT_VERSION}, numerics {C.NUMERICS_VERSION}"
     assert versions in cli("--version").out
     for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
+        name = module.__name__.rpartition(".")[2].rstrip("_")  # import_, since import is a keyword
         ran = cli(name, "--help")
         assert ran.code == 0 and "--json" in ran.out and f"  strop {name}" in ran.out, name
 

@@ -1,4 +1,4 @@
-"""`strop import`: an ONNX file of another library as a checkpoint in int8."""
+"""`strop import`: an ONNX file of another library as a checkpoint in int8. Modules of PyTorch have `import_torch`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from strop.runtime.errors import DataError, InputError
 CALIBRATION_IMAGES = 512
 EXAMPLE = """examples:
   strop import resnet.onnx --data fashion-mnist --mean 0.286 --std 0.353 -o resnet.safetensors
-  strop import mlp.onnx --data digits.npz --scale 0.0625 --input-shape 1x8x8 -o mlp.safetensors --json
-
-The network takes (pixel * scale - mean) / std, for pixels from 0 to 255.
-PyTorch modules: strop.host.importing.import_torch."""
+  strop import mlp.onnx --data digits.npz --scale 0.0625 --input-shape 1x8x8 -o mlp.safetensors --json"""
 
 
 def add_parser(commands: Commands) -> None:
@@ -32,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     add_data(parser, shift=False)
     parser.add_argument("-o", "--output", required=True, metavar="CKPT", help="checkpoint to write (.safetensors)")
     parser.add_argument("--force", action="store_true", help="replace --output if it exists")
-    group = parser.add_argument_group("images, as the network was trained on them")
+    group = parser.add_argument_group("images: the network takes (pixel * scale - mean) / std, pixels 0 to 255")
     group.add_argument("--mean", type=numbers, default=(0.0,), metavar="M,..", help="one number or one a channel")
     group.add_argument("--std", type=numbers, default=(1.0,), metavar="S,..", help="one number or one a channel")
     group.add_argument("--scale", type=float, default=1 / 255, metavar="X", help="of a pixel (default: 1/255)")
@@ -105,7 +102,7 @@ def _described(imported: Imported) -> dict[str, object]:
 
 def _data(arguments: argparse.Namespace, network: Shape) -> tuple[Dataset, Dataset]:
     """Return images to calibrate with and images to measure on, of the network's size, labels as its outputs."""
-    form = Form(layout=arguments.layout, network=network)
+    form = Form(layout=arguments.layout, labels=arguments.labels, network=network)
     try:
         found = load_split(arguments.data, "train", form)
     except DataError:
