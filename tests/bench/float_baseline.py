@@ -43,13 +43,15 @@ def train_float(
     schedule: str = "strop",
     adam: bool = False,
     log: Callable[[str], None] = print,
+    on_epoch: Callable[[FloatTwin], None] = lambda network: None,
 ) -> dict[str, Any]:
     """Train `graph` in float32 on uint8 images [n, C, H, W], int labels [n], by SGD with momentum 0.9 or Adam.
 
     Each epoch visits `epoch_order` in consecutive full mini-batches and drops the partial last one. The result has
     "training_loss", the mean in nats of each epoch, "test_error", a share, after the last epoch and never the best, and
     training images a second, by the clock and by this process's processor time (a busy machine moves only the former).
-    Raises `InputError` if there is not one full mini-batch.
+    `on_epoch` sees the network after each epoch, and its time counts. Raises `InputError` if there is not one full
+    mini-batch.
     """
     steps = len(images) // batch
     if steps < 1 or epochs < 1:
@@ -77,6 +79,7 @@ def train_float(
         seconds = time.perf_counter() - wall
         where = f"{graph.name} {norm} seed {seed}: epoch {epoch + 1}/{epochs}"
         log(f"{where}, lr {rate:g}, loss {losses[-1]:.4f}, {seconds:.0f} s")
+        on_epoch(network)
     seen = epochs * steps * batch
     rates = {
         "images_per_second": round(seen / (time.perf_counter() - wall), 1),

@@ -31,6 +31,7 @@ def train_int8(
     per_channel_weights: bool = True,
     threads: int | None = None,
     log: Callable[[str], None] = print,
+    on_epoch: Callable[[Session], None] = lambda session: None,
 ) -> dict[str, Any]:
     """Train `graph` in int8 from its first state; the same arguments and the same kind of result as `train_float`.
 
@@ -54,6 +55,7 @@ def train_int8(
         total = sum(session.train(minibatches(epoch)), StepResult(0, 0, 0))
         losses.append(total.loss)
         log(f"{graph.name} int8 seed {seed}: epoch {epoch + 1}/{epochs}, loss {total.loss:.4f}")
+        on_epoch(session)
     seen = epochs * steps * batch
     rates = {
         "images_per_second": round(seen / (time.perf_counter() - wall), 1),
