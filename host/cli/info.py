@@ -17,7 +17,6 @@ from strop.runtime.graph import NetworkGraph
 from strop.runtime.planner import align
 from strop.runtime.state import StateLayout
 
-TRAINED = (".weight", ".bias", ".gamma", ".beta")
 EXAMPLE = """examples:
   strop info lenet5 --batch 32
   strop info vgg-small --input 3x32x32 --classes 10
@@ -51,7 +50,7 @@ def _network(graph: NetworkGraph, named: int, batch: int, memory: MemoryReport, 
     layers: list[dict[str, Any]] = []
     for node in graph.nodes:
         tensors = [tensor for tensor in layout.tensors.values() if tensor.name.startswith(f"{node.name}.")]
-        trained = [t for t in tensors if t.name.endswith(TRAINED)]
+        trained = [t for t in tensors if t.name in layout.parameters]
         layers.append(
             {
                 "name": node.name,

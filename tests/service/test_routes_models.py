@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from model_files import change_a_bit, tiny_file
 from strop.host import Model
 from strop.host.pretrained import pretrained_path
+from strop.runtime.contract import C
 from strop.service.app import create_app
 from strop.service.predictor import Predictor
 from strop.service.settings import Settings
@@ -72,7 +73,7 @@ def test_a_model_shows_its_versions(client: TestClient, tiny: str) -> None:
     rest = client.get(f"/models/{tiny}", params={"limit": 2, "after": page["next"]}).json()
     assert [v["number"] for v in (*page["versions"], *rest["versions"])] == [3, 2, 1]
     detail = client.get(f"/models/{tiny}/versions/1").json()
-    assert detail["manifest"]["numerics_version"] == 1
+    assert detail["manifest"]["numerics_version"] == C.NUMERICS_VERSION
     assert {name: detail[name] for name in first} == first
 
 
