@@ -44,7 +44,7 @@ PAINTED = """[...document.querySelectorAll("#loss canvas, #accuracy canvas")].ma
 MOVED = """window.moved = 0; new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value;
 }).observe({ type: "layout-shift" })"""
-UNREACHABLE = re.compile(r"ERR_(CONNECTION_|INCOMPLETE_|EMPTY_)|status of 503")
+UNREACHABLE = re.compile(r"ERR_|Failed to fetch|status of 50[23]")  # while killed
 MODEL = "lenet5-fashion-mnist"
 WIDTHS = (360, 1280)
 
