@@ -71,6 +71,7 @@
 #define STROP_TARGET_FRACTION 15    /* soft targets: LSB 2^-15; those of a sample sum to 1 */
 #define STROP_TABLE_WORDS 256       /* of an activation table */
 #define STROP_SLOPE_FRACTION 8      /* of its slopes */
+#define STROP_MAX_SHIFT 24          /* of a requantization: takes any int32 to int8 */
 #define STROP_DITHER_STEP 0x9E37
 #define STROP_DITHER_MULTIPLIER 1664525
 #define STROP_DITHER_INCREMENT 1013904223

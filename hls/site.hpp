@@ -9,8 +9,6 @@ namespace strop {
 
 enum class StoreMode { kMeasure, kRound, kDither, kLogits };
 
-constexpr int32_t kLargestShift = 24;
-
 struct Site {
   bool set;
   int32_t next;
@@ -26,7 +24,7 @@ inline Site ReadSite(const int32_t *words, uint32_t at) {
 
 // The shift of an error that arrives with `exponent`: the site keeps its grid, whatever the shifts above did (1.4).
 inline int32_t FollowingShift(const Site &site, int32_t exponent) {
-  return static_cast<int32_t>(Clamp(int64_t{site.next} + exponent - site.reference, 0, kLargestShift));
+  return static_cast<int32_t>(Clamp(int64_t{site.next} + exponent - site.reference, 0, STROP_MAX_SHIFT));
 }
 
 inline void ClearCounters(Machine &machine) {

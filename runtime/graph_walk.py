@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from strop.runtime.contract import C
@@ -124,20 +125,12 @@ class Walk:
                 "the last: put that branch last, or give it more channels"
             )
         for end, _ in ends:
-            producer = self._producer(end)
+            producer = producer_of({node.name: node for node in self.nodes}, end)
             if producer == IMAGES or producer in self._joined:
                 where = "the network's input" if producer == IMAGES else f"part of {self._joined[producer]}"
                 raise NetworkError(f"{at}: what {end} gives is {where} already; put a layer of its own into the branch")
             self._joined[producer] = name
         return tuple(end for end, _ in ends), (sum(end[0] for _, end in ends), *ends[0][1][1:])
-
-    def _producer(self, name: str) -> str:
-        """Return the layer whose command makes what `name` gives, as `joint_maps.producer_of` does."""
-        node = next((node for node in self.nodes if node.name == name), None)
-        if node is None:
-            return name
-        fused = isinstance(node.layer, ReLU) or (isinstance(node.layer, Flatten) and node.input[1:] == (1, 1))
-        return self._producer(node.sources[0]) if fused else name
 
     def _check_not_first(self, at: str, what: str, shape: Shape) -> None:
         first = not any(isinstance(node.layer, WEIGHTED) for node in self.nodes)
@@ -172,6 +165,15 @@ class Walk:
         if isinstance(layer, GlobalAveragePool):
             return int(grids[0] or 0) + layer.gain
         return layer.exponent if isinstance(layer, (*TABLES, Residual)) else grids[0]
+
+
+def producer_of(nodes: Mapping[str, Node], name: str) -> str:
+    """Return the layer whose command makes what `name` gives: that before a ReLU, or before a Flatten of a 1x1 map."""
+    node = nodes.get(name)
+    if node is None:
+        return name  # the input
+    fused = isinstance(node.layer, ReLU) or (isinstance(node.layer, Flatten) and node.input[1:] == (1, 1))
+    return producer_of(nodes, node.sources[0]) if fused else name
 
 
 def are_whole(values: Any, count: int) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from strop.runtime.graph import NetworkGraph
-from strop.runtime.layers import Concatenate, Flatten, ReLU
+from strop.runtime.graph_walk import producer_of
+from strop.runtime.layers import Concatenate
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,11 @@ class Place:
 def joint_places(graph: NetworkGraph) -> dict[str, Place]:
     """Return the places of the layers whose outputs are parts, by name; that of a Concatenate in another included."""
     found: dict[str, Place] = {}
+    nodes = {node.name: node for node in graph.nodes}
     for node in graph.nodes:
         if isinstance(node.layer, Concatenate):
             channel = 0
             for source in node.sources:
-                found[producer_of(graph, source)] = Place(node.name, channel)
-                channel += graph.node(source).output[0]
+                found[producer_of(nodes, source)] = Place(node.name, channel)
+                channel += nodes[source].output[0]
     return found
-
-
-def producer_of(graph: NetworkGraph, name: str) -> str:
-    """Return the layer whose command makes what `name` gives: that before a ReLU, or before a Flatten of a 1x1 map."""
-    node = graph.node(name)
-    fused = isinstance(node.layer, ReLU) or (isinstance(node.layer, Flatten) and node.input[1:] == (1, 1))
-    return producer_of(graph, node.sources[0]) if fused else name

@@ -20,7 +20,6 @@ from strop.runtime.node import Node
 from strop.runtime.planner import align
 from strop.runtime.weight_view import convolution_of
 
-MAX_SHIFT = 24  # NUMERICS.md 1.4
 BIAS_SCALE_LOG2 = 6  # NUMERICS.md 1.18
 
 
@@ -179,8 +178,10 @@ class StateLayout:
                 )
             if name.endswith("_site"):
                 site = np.ascontiguousarray(array).view(SITE)[0]
-                if not (0 <= site["next"] <= MAX_SHIFT and 0 <= site["used"] <= MAX_SHIFT and site["set"] in (0, 1)):
-                    raise CheckpointMismatch(f"{name} holds {array.tolist()}; a shift is 0 to {MAX_SHIFT}")
+                if not (
+                    0 <= site["next"] <= C.MAX_SHIFT and 0 <= site["used"] <= C.MAX_SHIFT and site["set"] in (0, 1)
+                ):
+                    raise CheckpointMismatch(f"{name} holds {array.tolist()}; a shift is 0 to {C.MAX_SHIFT}")
             elif tensor.dtype == np.int32 and array.size and int(array.min()) == -(2**31):
                 raise CheckpointMismatch(f"{name} holds -2^31, which no step of this arithmetic produces")
 

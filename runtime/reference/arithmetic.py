@@ -13,8 +13,6 @@ from strop.runtime.contract import C
 Integers: TypeAlias = NDArray[np.int64]
 Whole: TypeAlias = int | Integers
 
-_LARGEST_SHIFT = 24  # of a requantization: takes any int32 to int8
-
 
 def rsh(x: Integers, s: Whole) -> Integers:
     """Return x * 2^-s rounded half up, s clipped to [-16, 62]; s broadcasts against x."""
@@ -96,7 +94,7 @@ def control(site: Site, v: Integers, rate_log2: int, exponent: int | None = None
     elif exponent is None:
         s = site.next
     else:
-        s = min(max(site.next + exponent - site.reference, 0), _LARGEST_SHIFT)
+        s = min(max(site.next + exponent - site.reference, 0), C.MAX_SHIFT)
     limit = 127 << s
     over = int(np.count_nonzero(magnitude > limit))
     half = int(np.count_nonzero(magnitude > limit >> 1))
@@ -104,7 +102,7 @@ def control(site: Site, v: Integers, rate_log2: int, exponent: int | None = None
     if not site.set:
         following = s
     elif over > tolerated:
-        following = min(s + 1, _LARGEST_SHIFT)
+        following = min(s + 1, C.MAX_SHIFT)
     elif half <= tolerated and s > 0:
         following = s - 1
     else:

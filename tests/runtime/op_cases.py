@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from op_programs import run_op, slot_head
 from strop.runtime.contract import SITE, C
 from strop.runtime.reference import ReferenceDevice
-from strop.runtime.state import MAX_SHIFT
 
 Case = tuple[int, dict[str, int], dict[str, Any]]
 TOP = 2**31 - 1
@@ -59,7 +58,7 @@ def sites(draw: st.DrawFn, *, must_be_set: bool = False) -> NDArray[np.int32]:
     """Draw a site: in use with any shifts, or never used with words that must not matter."""
     words = draw(st.lists(st.integers(0, 1000), min_size=8, max_size=8))
     record = np.array(words, np.int32).view(SITE)
-    record["next"], record["used"] = draw(st.integers(0, MAX_SHIFT)), draw(st.integers(0, MAX_SHIFT))
+    record["next"], record["used"] = draw(st.integers(0, C.MAX_SHIFT)), draw(st.integers(0, C.MAX_SHIFT))
     record["set"] = 1 if must_be_set else draw(st.integers(0, 1))
     if record["set"][0] and draw(st.booleans()):  # near the shift of the first step, where the control decides closely
         record["next"] = record["used"] = draw(st.integers(0, 12))
