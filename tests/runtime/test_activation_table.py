@@ -44,7 +44,7 @@ def test_every_kind_of_table_is_here() -> None:
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 @pytest.mark.parametrize("exponent", [0, 3, 5, 8])
 def test_values_and_slopes_are_rounded_functions(layer: Table, exponent: int) -> None:
-    """Protects every entry: f on the output's grid, saturated, and the slope in 256ths; no further off than half a step."""
+    """Protects every entry: f on the output's grid, saturated, and the slope in 256ths, within half a step."""
     words = activation_table(layer, exponent)
     assert words.dtype == np.int32 and words.shape == (C.TABLE_WORDS,)
     function, slope = FUNCTIONS[layer.kind]
