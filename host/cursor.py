@@ -68,6 +68,7 @@ class TrainingSettings:
             statistics=str(data.get("statistics", "batch")),
             soft_targets=bool(data.get("soft_targets", False)),
             elastic=bool(data.get("elastic", False)),
+            loss=str(data.get("loss", "cross_entropy")),
         )
         return TrainingSettings(int(data["batch"]), hyper, frozenset(map(str, data["frozen"])))
 

@@ -62,7 +62,7 @@ class Gan:
     ) -> None:
         if graph.classes != 1:
             raise InputError(f"{graph.name} has {graph.classes} outputs; a discriminator has one: real or made")
-        self.graph, self.batch, self.seed, self.steps = graph, batch, seed, 0
+        self.graph, self.batch, self.seed = graph, batch, seed
         self._cut = cut(graph, images_behind)
         if self._cut.rear.input_exponent != C.INPUT_EXPONENT:
             raise InputError(
@@ -73,16 +73,17 @@ class Gan:
         rear = frozenset(node.name for node in graph.weighted) - self._cut.frozen
         self._generator = Session(graph, open(), batch=batch, hyper=hyper, frozen=rear)
         self._discriminator = Session(self._cut.rear, open(), batch=2 * batch, hyper=hyper)
-        self.load_state(initial_state(graph, seed))
+        self.load_state(initial_state(graph, seed), steps=0)
 
     def state(self) -> State:
-        """Return a copy of everything that must survive, under the whole network's names."""
+        """Return a copy of everything that must survive beside `steps`, under the whole network's names."""
         return self._cut.joined(self._generator.state(), self._discriminator.state())
 
-    def load_state(self, state: State) -> None:
-        """Replace the state; raises `CheckpointMismatch` for that of another network."""
+    def load_state(self, state: State, *, steps: int) -> None:
+        """Replace the state by one after `steps` steps; raises `CheckpointMismatch` for that of another network."""
         self._generator.load_state(state)
         self._discriminator.load_state(self._cut.rear_state(state))
+        self.steps = steps
 
     def step(self, images: NDArray[np.uint8], learning_rate: float = 0.02) -> GanStep:
         """Train both on real images uint8 [batch, C, H, W]; return how they did before that.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ MODELS: dict[str, Callable[..., NetworkGraph]] = {
     "resnet8": resnet8,
     "resnet20": resnet20,
     "resnet110": resnet110,
-    "resnet110-bottleneck": partial(resnet_bottleneck, 110),
+    "resnet110-bottleneck": resnet_bottleneck,
     "densenet100": densenet100,
     "wide-densenet40": wide_densenet40,
     "alexnet": alexnet,

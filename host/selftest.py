@@ -37,7 +37,7 @@ from strop.runtime.errors import (
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.session import Minibatch, Session, StepResult
-from strop.runtime.soft_targets import one_hot
+from strop.runtime.soft_targets import ONE, one_hot
 from strop.runtime.state import StateLayout
 
 ANSWERS = Path(__file__).with_name("known_answers.json")  # beside this file, in every kind of installation
@@ -258,9 +258,11 @@ def _patterns(case: Case) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
 
 def _minibatch(case: Case, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> Minibatch:
-    """Return a mini-batch; soft targets give a quarter of each sample to the class after its own."""
+    """Return a mini-batch; targets give a quarter of a sample to the class after its own; one output has yes and no."""
     if not case.hyper.has_targets:
         return Minibatch(images, labels, LEARNING_RATE)
+    if case.graph.classes == 1:
+        return Minibatch(images, labels, LEARNING_RATE, (np.arange(len(labels), dtype=np.int32)[:, None] % 2) * ONE)
     targets = one_hot(labels, case.graph.classes)
     targets -= targets // 4 - np.roll(targets // 4, 1, axis=1)
     return Minibatch(images, labels, LEARNING_RATE, targets)

@@ -1,4 +1,4 @@
-"""The networks of the self-test: small, and between them every layer and every command."""
+"""The networks of the self-test: small, and between them every command that the compiler emits."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ _TURNS: WeakKeyDictionary[Device, Lock] = WeakKeyDictionary()  # one start of a 
 class Minibatch:
     """images uint8 [N, C, H, W], labels int32 [N], and the learning rate of its step.
 
-    targets int32 [N, classes], with `Hyperparameters.soft_targets` only: what error and loss are measured by instead of
-    the labels, in units of 2^-15, a sample's 32768 in sum; None for what the labels say.
+    targets int32 [N, classes], where `Hyperparameters.has_targets`: what error and loss are measured by instead of the
+    labels, in units of 2^-15; for cross-entropy a sample's are 32768 in sum, and None stands for what the labels say.
     """
 
     images: NDArray[np.uint8]

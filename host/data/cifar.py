@@ -87,7 +87,7 @@ def load_cifar(
     """
     path = Path(path)
     if check_split(split) == "all":
-        raise InputError(f'{path}: CIFAR has the splits "train" and "test"')
+        raise DataError(f'{path}: CIFAR has the splits "train" and "test"')
     if labels not in (None, "fine", "coarse"):
         raise InputError(f'labels {labels!r} is unknown; allowed are "fine" and "coarse"')
     place = path if is_archive(path) else _home(path)

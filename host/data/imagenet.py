@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from strop.host.data.archive import read_files
 from strop.host.data.dataset import Dataset, Split, check_split
 from strop.host.data.image_file import SUFFIXES, Mode, check_size, cropped
 from strop.host.data.image_folder import class_names, image_files, subfolders, visible_entries
@@ -68,7 +69,7 @@ def load_imagenet(
     if shorter < longest:
         raise InputError(f"shorter is {shorter}; a crop of {height} x {width} needs at least {longest}")
     if check_split(split) == "all":
-        raise InputError(f'{folder}: ImageNet has the splits "train" and "test" (its validation images)')
+        raise DataError(f'{folder}: ImageNet has the splits "train" and "test" (its validation images)')
     classes, samples = _samples(folder, split)
     chosen: Mode = mode or "RGB"
     files = [file for file, _ in samples]
@@ -188,8 +189,5 @@ def _check_synsets(where: Path, synsets: Iterable[str]) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    size = path.stat().st_size
-    if size > MOST_TEXT_BYTES:
-        raise DataError(f"{path}: has {size} bytes; allowed are {MOST_TEXT_BYTES}")
-    text = path.read_bytes().decode("utf-8", "replace")
+    text = read_files(path.parent, {path.name}, MOST_TEXT_BYTES)[path.name].decode("utf-8", "replace")
     return [line.strip() for line in text.splitlines() if line.strip()]

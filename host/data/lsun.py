@@ -71,7 +71,7 @@ def load_lsun(
     folder, (height, width) = Path(folder), size or SIZE
     check_size((height, width), mode)
     if check_split(split) == "all":
-        raise InputError(f'{folder}: LSUN has the splits "train" and "test" (its validation images)')
+        raise DataError(f'{folder}: LSUN has the splits "train" and "test" (its validation images)')
     found = _databases(folder)
     if not found:
         raise DataError(f"{folder}: holds no database of LSUN; expected is a folder such as bedroom_train_lmdb")

@@ -13,7 +13,7 @@ import numpy as np
 from strop.host.data.bounded import DEFAULT_MAX_BYTES, check_claim
 from strop.host.data.dataset import Dataset, Split, check_split
 from strop.host.data.matlab import matlab_variables, read_matlab
-from strop.runtime.errors import DataError, InputError
+from strop.runtime.errors import DataError
 
 CLASSES = tuple("0123456789")
 MOST_LABEL_BYTES = 8  # MATLAB's own numbers are float64
@@ -38,7 +38,7 @@ def load_svhn(
     check_split(split)
     if path.is_dir():
         if split == "all":
-            raise InputError(f'{path}: SVHN has the splits "train" and "test"')
+            raise DataError(f'{path}: SVHN has the splits "train" and "test"')
         file = path / f"{split}_32x32.mat"
     else:
         if split == "test":

@@ -12,7 +12,7 @@ from strop.host.cursor import FitCursor, TrainingSettings, mark
 from strop.host.data import Dataset
 from strop.host.schedules import Cosine
 from strop.runtime.errors import CheckpointMismatch, InputError
-from strop.runtime.hyperparameters import Hyperparameters
+from strop.runtime.hyperparameters import LOSSES, Hyperparameters
 from tiny_models import tiny_dataset
 
 CURSOR = FitCursor(
@@ -52,6 +52,9 @@ def test_settings_of_a_stream_survive_and_plain_ones_say_what_they_said() -> Non
     assert TrainingSettings.from_dict(plain) == CURSOR.settings
     stream = TrainingSettings(1, Hyperparameters(statistics="running", soft_targets=True, elastic=True))
     assert set(stream.to_dict()) - set(plain) == {"statistics", "soft_targets", "elastic"}
+    for loss in LOSSES:
+        settings = TrainingSettings(8, Hyperparameters(loss=loss))
+        assert TrainingSettings.from_dict(settings.to_dict()) == settings
     assert TrainingSettings.from_dict(json.loads(json.dumps(stream.to_dict()))) == stream
     with pytest.raises(InputError, match="statistics is 'none'"):
         TrainingSettings.from_dict({**plain, "statistics": "none"})

@@ -91,6 +91,14 @@ def test_the_cases_use_every_command_that_the_compiler_emits():
     assert {OPCODE_NAMES[code] for code in emitted - used} == set()
 
 
+def test_the_binary_case_is_asked_for_both_answers():
+    """Protects losses by targets: a device that is right for yes alone, or for no, is found out."""
+    case = next(case for case in CASES if case.graph.classes == 1)
+    images, labels = selftest._patterns(case)
+    targets = selftest._minibatch(case, images[: case.batch], labels[: case.batch]).targets
+    assert targets is not None and set(targets.ravel()) == {0, 32768}
+
+
 def test_the_cases_are_what_they_say():
     """Protects the meaning of three cases: an interruption changes nothing, a frozen layer stays, inference too."""
     answers = known_answers()

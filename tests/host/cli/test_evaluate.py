@@ -59,3 +59,14 @@ def test_a_damaged_checkpoint_is_refused(cli, tiny_checkpoint, tiny_data, tmp_pa
     (tmp_path / "x.safetensors").write_bytes(damaged)
     ran = cli("evaluate", "x.safetensors", "--data", tiny_data, "--json")
     assert ran.code == 4 and ran.document["error"]["type"] == "CheckpointCorrupt"
+
+
+def test_a_test_batch_that_is_missing_is_named(cli, tmp_path):
+    """Protects who has half of CIFAR: what is told is the split that lacks, not that there is no split of everything."""
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    (folder / "batches.meta.txt").write_text("".join(f"class{i}\n" for i in range(10)))
+    for number in range(1, 6):
+        (folder / f"data_batch_{number}.bin").write_bytes(bytes(3073))
+    ran = cli("evaluate", "lenet5-fashion-mnist", "--data", folder, "--json")
+    assert ran.code != 0 and "no version of CIFAR for the test split" in ran.err
