@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from strop.host.quantization.float_forward import Maps, float_logits
 from strop.host.quantization.float_network import FloatNetwork, Floats
 from strop.runtime.contract import C
+from strop.runtime.errors import InputError
 from strop.runtime.graph import L1BN, TABLES, GlobalAveragePool, Node, Residual
 
 TOLERATED_RATE = 2.0**-C.PRE_NORM_RATE_LOG2  # of values that a grid may cut, as the control of shifts has it
@@ -32,38 +33,44 @@ class Calibration:
 
 
 def calibrate(network: FloatNetwork, images: NDArray[np.uint8]) -> Calibration:
-    """Measure `network` on images uint8 [n, C, H, W], twice: deviations need the means."""
-    first = _Sums({})
+    """Measure `network` on images uint8 [n, C, H, W], twice: deviations need the means.
+
+    Raises `InputError` where more than 2^-11 of a map's values lie beyond the widest grid, that of exponent 0.
+    """
+    first = _Sums(None)
     logits = float_logits(network, images, first.watch)
-    second = _Sums(first.means())
+    means = first.means()
+    second = _Sums(means)
     float_logits(network, images, second.watch)
-    return Calibration(second.around, second.means(), second.exponents(network), logits)
+    return Calibration(means, second.means(), second.exponents(network), logits)
 
 
 class _Sums:
-    """Sums over the channels of what L1BN reads: of values, or of distances from `around`."""
+    """Sums over the channels of what L1BN reads: of values, or of distances from `around` and, then, of ranges."""
 
-    def __init__(self, around: Mapping[str, Floats]) -> None:
-        self.around = around
+    def __init__(self, around: Mapping[str, Floats] | None) -> None:
+        self._around = around
         self._sums: dict[str, Floats] = {}
         self._counts: dict[str, int] = {}
         self._cut: dict[str, NDArray[np.int64]] = {}
         self._sizes: dict[str, int] = {}
+        self._largest: dict[str, float] = {}
 
     def watch(self, node: Node, sources: tuple[Maps, ...], given: Maps) -> None:
         """Add what one part of the images gives."""
         if isinstance(node.layer, L1BN):
             x = sources[0]
-            if self.around:
-                x = np.abs(x - self.around[node.name].astype(np.float32)[:, None, None])
+            if self._around is not None:
+                x = np.abs(x - self._around[node.name].astype(np.float32)[:, None, None])
             self._sums[node.name] = self._sums.get(node.name, 0.0) + x.sum(axis=(0, 2, 3), dtype=np.float64)
             self._counts[node.name] = self._counts.get(node.name, 0) + x[:, 0].size
-        if self.around:
+        if self._around is not None:
             magnitude = np.abs(given)
             limits = [_LARGEST * 2.0**-e for e in range(_FINEST + 1)]
             found = np.array([np.count_nonzero(magnitude > limit) for limit in limits], np.int64)
             self._cut[node.name] = self._cut.get(node.name, 0) + found
             self._sizes[node.name] = self._sizes.get(node.name, 0) + given.size
+            self._largest[node.name] = float(np.maximum(self._largest.get(node.name, 0.0), magnitude.max()))
 
     def means(self) -> dict[str, Floats]:
         """Return the mean of each channel."""
@@ -76,9 +83,19 @@ class _Sums:
             if isinstance(node.layer, (L1BN, Residual, GlobalAveragePool, *TABLES)):
                 readers = graph.readers(node.name)
                 seen = readers[0].name if len(readers) == 1 and readers[0].layer.kind == "relu" else node.name
-                allowed = self._cut[seen] <= TOLERATED_RATE * self._sizes[seen]
-                found[node.name] = int(np.flatnonzero(allowed)[-1]) if allowed.any() else 0
+                found[node.name] = self._exponent(seen, graph.name)
         return found
+
+    def _exponent(self, seen: str, network: str) -> int:
+        allowed = self._cut[seen] <= TOLERATED_RATE * self._sizes[seen]
+        if not (allowed.any() and np.isfinite(self._largest[seen])):
+            raise InputError(
+                f"{seen} of {network} gives values up to {self._largest[seen]:.4g}, and {self._cut[seen][0]:,} of "
+                f"{self._sizes[seen]:,} beyond {_LARGEST - 0.5:g}, the most that int8 holds here; at most "
+                f"{TOLERATED_RATE:.2%} may be cut: divide the weights and the bias of the layer before it and multiply "
+                "the weights of the layer behind it, check mean, std and scale, or train with batch normalization"
+            )
+        return int(np.flatnonzero(allowed)[-1])
 
 
 _FINEST = C.MAX_EXPONENT + C.MAX_POOL_GAIN

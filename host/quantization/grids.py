@@ -32,7 +32,8 @@ def with_grids(graph: NetworkGraph, exponents: Mapping[str, int]) -> NetworkGrap
     nodes = {node.name: node for node in graph.nodes}
     for node in graph.nodes:
         if isinstance(node.layer, GlobalAveragePool):
-            below = min(chosen[name] for name in carriers(nodes, node.sources[0]))
+            grids = [chosen[name] for name in carriers(nodes, node.sources[0])]
+            below = min(grids, default=graph.input_exponent)  # none: it reads the images
             room = min(exponents[node.name], C.MAX_EXPONENT) - below
             chosen[node.name] = max(0, min(C.MAX_POOL_GAIN, room))
     names = iter([node.name for node in graph.nodes])

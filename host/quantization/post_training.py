@@ -105,8 +105,11 @@ def _put_norm(state: State, network: FloatNetwork, measured: Calibration, name: 
     _check_range(f"{name}'s beta", beta, 2.0**11)
     state[f"{name}.gamma"] = to_fixed(gamma, C.PARAMETER_FRACTION)
     state[f"{name}.beta"] = to_fixed(beta, C.PARAMETER_FRACTION)
-    state[f"{name}.running_mu"] = to_fixed(mean * factors, C.RUNNING_FRACTION)
-    state[f"{name}.running_sigma"] = np.maximum(1, to_fixed(sigma * factors, C.RUNNING_FRACTION))
+    mean, sigma = mean * factors, sigma * factors
+    for what, values in (("mean", mean), ("deviation", sigma)):
+        _check_range(f"the {what} of what {name} reads", values, 2.0**15)
+    state[f"{name}.running_mu"] = to_fixed(mean, C.RUNNING_FRACTION)
+    state[f"{name}.running_sigma"] = np.maximum(1, to_fixed(sigma, C.RUNNING_FRACTION))
     state[f"{name}.running_steps"][0] = 1
 
 
@@ -207,7 +210,7 @@ def check_images(images: NDArray[np.uint8], expected: Shape, name: str) -> None:
 
 
 def _check_range(what: str, values: Floats, limit: float) -> None:
-    if values.size and float(np.abs(values).max()) >= limit:
+    if values.size and not float(np.abs(values).max()) < limit:  # NaN is refused, too
         raise InputError(
             f"{what} has a value of {float(np.abs(values).max()):.4g}; int8 training holds values below {limit:g}: "
             "scale the network's outputs down, or train it with weight decay"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onnx_files import some_images
+from strop.host import Model
 from strop.host.models import to_fixed
 from strop.host.quantization import FloatNetwork, calibrate, float_logits, quantize
 from strop.host.quantization.grids import with_grids
@@ -117,3 +118,40 @@ def test_joined_branches_share_a_grid() -> None:
     grids = {node.name: node.grid for node in found.nodes}
     assert grids["bn1"] == grids["tanh1"] == grids["concat1"] == 5 and grids["bn2"] == 8
     assert grids["global_average_pool1"] == 8
+
+
+def test_a_map_beyond_every_grid_is_refused() -> None:
+    """Protects from an import whose activations are cut in silence: the node, its largest value, and what to do."""
+    net, images = network(), some_images(64)
+    net.scales["bn1"][:] *= 200.0
+    largest: list[float] = []
+    float_logits(net, images, lambda node, _, given: largest.append(given.max()) if node.name == "relu1" else None)
+    with pytest.raises(InputError, match="divide the weights") as raised:
+        quantize(net, images, open_device("emulator", 1))
+    assert f"relu1 of net gives values up to {max(largest):.4g}" in str(raised.value)
+    net.scales["bn1"][:] = np.inf
+    with pytest.raises(InputError, match="gives values up to"), np.errstate(all="ignore"):
+        calibrate(net, images)
+
+
+def test_running_statistics_beyond_reach_are_refused() -> None:
+    """Protects means and deviations from saturating in silence, as gamma's and beta's range does."""
+    net, measured = network(), calibrate(network(), some_images(64))
+    for part, what in ((measured.means, "mean"), (measured.deviations, "deviation")):
+        kept = part["bn1"].copy()
+        part["bn1"][2] = 2.0**15
+        net.scales["bn1"][2], net.shifts["bn1"][2] = 2.0**-15, 0.0  # so that gamma and beta are within theirs
+        with pytest.raises(InputError, match=f"the {what} of what bn1 reads has a value of 3.277e"):
+            first_state(net, net.graph, measured)
+        part["bn1"][:] = kept
+
+
+def test_pooled_images_without_l1bn() -> None:
+    """Protects networks that have nothing to normalize: colour averages and a Linear layer."""
+    graph, images = NetworkGraph("net", (3, 8, 8), (GlobalAveragePool(), Linear(3))), some_images(64, (3, 8, 8))
+    images[::3, 0] //= 2
+    net = FloatNetwork(graph, {"fc1": np.eye(3)[:, :, None, None]}, {}, {}, np.zeros(3))
+    made = quantize(net, images, open_device("emulator", 1))
+    with Model(made.graph, made.state, classes=("r", "g", "b"), device="emulator", threads=1) as model:
+        answers = model.predict(images).logits
+    np.testing.assert_allclose(answers, float_logits(net, images), atol=0.02)
