@@ -84,6 +84,15 @@ def file_path(path: Any) -> Path:
     return Path(path)
 
 
+def not_a_source(target: Path, *sources: str | Path) -> Path:
+    """Return the path of a file to write; InputError where it is one of the files that it is made of, by any name."""
+    for source in sources:
+        path = Path(source).expanduser()
+        if target.exists() and path.exists() and os.path.samefile(target, path):
+            raise InputError(f"{target} is {source} itself, which is read for it; name another file to write")
+    return target
+
+
 def device_of(device: Any, threads: Any) -> Device:
     """Return an open device as it is, and open one that is named. Raises what `open_device` does, too."""
     if not isinstance(device, str):

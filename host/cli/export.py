@@ -10,7 +10,6 @@ from strop.host.cli.exit_codes import OK
 from strop.host.cli.output import Output
 from strop.host.cli.sources import check_output, checkpoint_path
 from strop.host.export import FORMATS, export_checkpoint
-from strop.runtime.errors import InputError
 
 EXAMPLE = """examples:
   strop export lenet5-fashion-mnist --format c-header -o lenet5.h
@@ -30,9 +29,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Export and say what was written; return the exit code."""
     source = checkpoint_path(arguments.checkpoint)
-    target = check_output(arguments.output, replace_with=None if arguments.force else "--force")
-    if target.resolve() == source.resolve():
-        raise InputError(f"--output {target} is the checkpoint itself; name another file")
+    target = check_output(arguments.output, replace_with=None if arguments.force else "--force", sources=[source])
     checkpoint = read_checkpoint(source)
     written = export_checkpoint(checkpoint, arguments.format, target)
     size = written.stat().st_size

@@ -61,8 +61,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Import, report and write; return the exit code."""
-    target = check_output(arguments.output, replace_with=None if arguments.force else "--force")
-    file = Path(arguments.file).expanduser()
+    file, replace_with = Path(arguments.file).expanduser(), None if arguments.force else "--force"
+    target = check_output(arguments.output, replace_with=replace_with, sources=[file, arguments.data])
     operations, _, _ = read_onnx(file, input_shape=arguments.input_shape, output=arguments.value)
     calibration, test = _data(arguments, operations.input)
     with LiveLine(f"import {file.name}") as line:

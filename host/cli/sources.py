@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from strop.host import Model
 from strop.host.atomic_file import why_not_writable
+from strop.host.checked import not_a_source
 from strop.host.cli.output import Output
 from strop.host.data import Dataset, Labels, Layout, Split, load_dataset, shift_dataset
 from strop.host.data.image_file import Mode
@@ -105,12 +107,13 @@ def load_validation(named: str | None, data: str, form: Form, output: Output) ->
         return None
 
 
-def check_output(path: str, *, replace_with: str | None) -> Path:
+def check_output(path: str, *, replace_with: str | None, sources: Sequence[str | Path] = ()) -> Path:
     """Return the path of a file that can be written, or raise InputError: before the work, not after it.
 
-    `replace_with` is the option that allows to replace a file; None where any may be replaced.
+    `replace_with` is the option that allows to replace a file; None where any may be replaced. `sources` are what the
+    file is made of, which nothing allows to replace.
     """
-    target = Path(path).expanduser()
+    target = not_a_source(Path(path).expanduser(), *sources)
     reason = why_not_writable(target)
     if reason is None and target.exists() and not target.is_file():
         reason = "it is no regular file; name another one"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strop.host.atomic_file import why_not_writable, write_atomically
-from strop.host.checked import file_path
+from strop.host.checked import file_path, not_a_source
 from strop.host.checkpoint import Checkpoint, read_checkpoint
 from strop.host.export.c_header import c_header
 from strop.host.export.onnx_network import onnx_network
@@ -51,8 +51,8 @@ def export_checkpoint(checkpoint: Checkpoint | str | Path, format: str, path: st
     """Write the network of a checkpoint (or of the file of one) at `path` in one of `FORMATS`; return the path.
 
     An earlier file at `path` stays until the new one is whole. A model has to be saved first (`Model.save`). Raises
-    `InputError` for an unknown format, a path that cannot be written, a network that was never trained or that the
-    format cannot say, and what `read_checkpoint` raises.
+    `InputError` for an unknown format, a path that cannot be written or is the checkpoint's, a network that was never
+    trained or that the format cannot say, and what `read_checkpoint` raises.
     """
     if format not in FORMATS:
         raise InputError(f"format {format!r} is unknown; allowed are {', '.join(FORMATS)}")
@@ -60,7 +60,12 @@ def export_checkpoint(checkpoint: Checkpoint | str | Path, format: str, path: st
     reason = why_not_writable(target)
     if reason is not None:
         raise InputError(f"cannot write {path}: {reason}")
-    found = checkpoint if isinstance(checkpoint, Checkpoint) else read_checkpoint(file_path(checkpoint))
+    if isinstance(checkpoint, Checkpoint):
+        found = checkpoint
+    else:
+        source = file_path(checkpoint)
+        not_a_source(target, source)
+        found = read_checkpoint(source)
     parts = list(FORMATS[format].make(found))
     try:
         return write_atomically(target, parts)

@@ -19,5 +19,7 @@ def test_the_command(cli, tiny_checkpoint, form):
     again = cli("export", tiny_checkpoint, "--format", form, "-o", "out")
     assert again.code == 4 and "--force" in again.err
     assert cli("export", tiny_checkpoint, "--format", form, "-o", "out", "--force").code == 0
-    assert cli("export", tiny_checkpoint, "--format", form, "-o", tiny_checkpoint, "--force").code == 4
+    for words in ((), ("--force",)):
+        itself = cli("export", tiny_checkpoint, "--format", form, "-o", tiny_checkpoint, *words)
+        assert itself.code == 4 and "name another file" in itself.err
     assert cli("export", tiny_checkpoint, "--format", "paper", "-o", "out").code == 2

@@ -41,6 +41,18 @@ def test_import_evaluate_and_train_on(cli: Any, tmp_path: Path) -> None:
     assert onnx.load(str(out)).producer_name == "strop"
 
 
+def test_what_is_read_is_not_replaced(cli: Any, tmp_path: Path) -> None:
+    """Protects the user's network and data from -o with --force, also by another name."""
+    network, data = written(tmp_path)
+    (tmp_path / "link").symlink_to(data)
+    before = [path.read_bytes() for path in (network, data)]
+    for target in (network, data, tmp_path / "link"):
+        for words in ((), ("--force",)):
+            ran = cli("import", str(network), "--data", str(data), "-o", str(target), *words)
+            assert ran.code == 4 and "name another file" in ran.err
+    assert [path.read_bytes() for path in (network, data)] == before
+
+
 def test_what_cannot_be_imported(cli: Any, tmp_path: Path) -> None:
     """Protects from half an import: every obstacle on stderr, no checkpoint, the exit code of bad input."""
     _, data = written(tmp_path)

@@ -26,6 +26,17 @@ def test_what_is_refused(tmp_path):
         assert (tmp_path / "x").read_text() == "old"
 
 
+def test_a_checkpoint_is_not_replaced_by_its_export(tmp_path):
+    """Protects the only copy of a trained network, also from a target that is the same file by another name."""
+    source = tmp_path / "net.safetensors"
+    source.write_bytes(pretrained_path().read_bytes())
+    (tmp_path / "link").symlink_to(source)
+    for target in (source, tmp_path / "link", tmp_path / "." / "net.safetensors"):
+        with pytest.raises(InputError, match="name another file"):
+            export_checkpoint(source, "safetensors", target)
+    assert source.read_bytes() == pretrained_path().read_bytes()
+
+
 def test_the_package_lists_its_formats():
     """The table of the docstring is the registry."""
     for name in FORMATS:
