@@ -197,6 +197,7 @@ class _Assembly:
             chain.activate(what.layer)
         elif isinstance(what, MaxPool):
             padding = even_pooling(size, given, what.kernel, what.stride, what.padding)
+            chain.keep_order()
             chain.settle()
             chain.add(Piece(MaxPool2d(what.kernel, what.stride, padding)), output)
         elif isinstance(what, AveragePool):

@@ -32,7 +32,7 @@ from strop.host.importing.operations import (
     What,
 )
 from strop.runtime.contract import C
-from strop.runtime.graph import Layer, Shape
+from strop.runtime.graph import Layer, ReLU, ReLU6, Shape, Sigmoid
 
 SOFTMAX = "softmax"
 
@@ -196,6 +196,21 @@ class Builder:
     def activation(self, x: Traced, layer: Layer) -> Traced:
         """Add an activation."""
         return self._add(Activate(layer), (x,), x.shape, x)
+
+    def not_negative(self, x: Traced) -> Traced:
+        """Add a ReLU where values may be below 0."""
+        waiting, seen = [x.name], set()
+        while waiting:
+            name = waiting.pop()
+            if name in self._pending or name in seen:  # what is pending is a sigmoid, or at the end
+                continue
+            seen.add(name)
+            what = self._operations[int(name)].what if name.isdecimal() else None
+            if isinstance(what, (AveragePool, Flat, GlobalAverage, Join, MaxPool, Pad, Sum, Upsample)):
+                waiting += self._operations[int(name)].inputs
+            elif not isinstance(what, Activate) or not isinstance(what.layer, (ReLU, ReLU6, Sigmoid)):
+                return self.activation(x, ReLU())
+        return x
 
     def max_pool(self, x: Traced, kernel: Pair, stride: Pair, padding: Edges, size: Pair | None = None) -> Traced:
         """Add max pooling; `size` is that of its output where it is not what the padding makes (ceil mode)."""

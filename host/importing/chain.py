@@ -9,7 +9,7 @@ import numpy as np
 
 from strop.host.importing.errors import Unsupported
 from strop.host.importing.operations import Floats, Pair
-from strop.host.importing.pixels import Normalization, first_dense, first_filter
+from strop.host.importing.pixels import BLACK, UNIT, Normalization, first_dense, first_filter
 from strop.runtime.graph import (
     L1BN,
     Conv2d,
@@ -88,7 +88,7 @@ class Chain:
         if self._gain is not None and self._offset is not None:
             first = first_filter(weight, padding, self._gain, self._offset, groups, may_border=not self.pieces)
             if first.note and self._exact_border:
-                self._normalize_images()
+                self._normalize_images("so its first padding is the same (border='nearest' does without)")
             else:
                 weight, shift, padding, self.border = first.weight, first.shift, first.padding, first.border
                 self.notes += [first.note] if first.note else []
@@ -123,6 +123,8 @@ class Chain:
 
     def activate(self, layer: Layer) -> None:
         """Add an activation."""
+        if isinstance(layer, ReLU) and self._are_positive_images():
+            return
         self.settle()
         self.need_images_folded()
         last = self.pieces[-1].layer if self.pieces else None
@@ -133,7 +135,18 @@ class Chain:
             self.settle()
         self.add(Piece(layer), self.shape)
 
-    def _normalize_images(self) -> None:
+    def keep_order(self) -> None:
+        """Let what comes out rise where the network's own values do, as max pooling needs it."""
+        if self._gain is not None and not (self._gain > 0).all():
+            self._normalize_images("so that max pooling sees what was scaled by a number below 0 (or by 0)")
+
+    def _are_positive_images(self) -> bool:
+        """Whether images come out that are nowhere below 0 as the network takes them, but for 1.5 steps of a pixel."""
+        if self._gain is None or self._offset is None:
+            return False
+        return bool((self._offset - np.abs(self._gain) * (-BLACK - 1.5 / UNIT) >= 0).all())
+
+    def _normalize_images(self, why: str) -> None:
         """Put a layer in front whose output is the network's own input: its zero is then the zero of padding."""
         assert self._gain is not None and self._offset is not None
         channels = self.shape[0]
@@ -144,7 +157,7 @@ class Chain:
         self.add(Piece(L1BN(), scale=scale, shift=shift), self.shape)
         self.notes.append(
             "a depthwise 1x1 convolution of ones with an L1BN was put in front, which normalizes images as the "
-            "network's own input was: so its first padding is the same (border='nearest' does without)"
+            f"network's own input was: {why}"
         )
 
     # -- what layers need ---------------------------------------------------------------------------------------------

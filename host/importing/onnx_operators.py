@@ -5,6 +5,7 @@ https://onnx.ai/onnx/operators/ has them. What a function cannot translate it re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from strop.host.importing.activations import clip, leaky, named_activation
 from strop.host.importing.builder import Builder, Traced
 from strop.host.importing.errors import Unsupported
 from strop.host.importing.onnx_call import Call, nchw, pair
+from strop.host.importing.onnx_file import require_onnx
 from strop.host.importing.onnx_shapes import concat, flatten, pad, reduce_mean, reshape, resize, squeeze, transpose
 from strop.host.importing.operations import Edges, Floats, Pair
 from strop.runtime.graph import ReLU
@@ -254,8 +256,54 @@ def global_average_pool(call: Call) -> Traced:
 
 
 def same(call: Call) -> Traced:
-    """What leaves values as they are in inference: Identity, Dropout, Cast; rounding to another grid, too."""
+    """What leaves values as they are in inference: Identity, Dropout; rounding to another grid, too."""
     return call.x
+
+
+def swish(call: Call) -> Traced:
+    """Swish: x * sigmoid(alpha * x), with alpha 1."""
+    if call.number("alpha", 1.0) != 1.0:
+        raise Unsupported(f"its alpha is {call.number('alpha', 1.0):g}", "allowed: 1 (SiLU)")
+    return call.builder.activation(call.x, named_activation("SiLU"))
+
+
+def cast(call: Call) -> Traced:
+    """Cast to another type of floating point."""
+    kind = type_name(call.whole("to", 0))
+    if kind not in ("float", "float16", "bfloat16", "double"):
+        raise Unsupported(f"it makes {kind} of values, which cuts what lies between", "cast to floating point alone")
+    return call.x
+
+
+def quantize_linear(call: Call) -> Traced:
+    """QuantizeLinear: a rounding, and a ReLU where its type begins at the zero point: quantizers leave that one out.
+
+    Without a zero point it is 0, of the type uint8 unless `output_dtype` says another.
+    """
+    zero, kind = call.constant(2), type_name(call.whole("output_dtype", UINT8))
+    if zero is None:
+        zero = np.zeros(1, np.int64)
+    else:
+        kind = zero.dtype.name
+    lowest = np.asarray(zero.astype(np.int64) == _least(kind))
+    if lowest.any() and not lowest.all():
+        raise Unsupported("it is a ReLU of some channels, by their zero points", "quantize by tensor, not by channel")
+    return call.builder.not_negative(call.x) if lowest.all() else call.x
+
+
+UINT8 = 2  # TensorProto.UINT8
+
+
+def type_name(number: int) -> str:
+    """Return the name of one of ONNX's types of tensors, in lower case: float, int8, ..."""
+    types = require_onnx().TensorProto.DataType
+    return str(types.Name(number)).lower() if number in types.values() else f"type {number}"
+
+
+def _least(kind: str) -> int | None:
+    """Return the least value of a type of integers, None for other types."""
+    found = re.fullmatch(r"(u?)int(\d+)", kind)
+    return None if found is None else 0 if found[1] else -(1 << (int(found[2]) - 1))
 
 
 def softmax(call: Call) -> Traced:
@@ -267,7 +315,7 @@ OPERATORS: dict[str, Callable[[Call], Traced]] = {
     "Add": add,
     "AveragePool": average_pool,
     "BatchNormalization": batch_normalization,
-    "Cast": same,
+    "Cast": cast,
     "Clip": clip_,
     "Concat": concat,
     "Conv": conv,
@@ -289,7 +337,7 @@ OPERATORS: dict[str, Callable[[Call], Traced]] = {
     "Mul": mul,
     "PRelu": prelu,
     "Pad": pad,
-    "QuantizeLinear": same,
+    "QuantizeLinear": quantize_linear,
     "ReduceMean": reduce_mean,
     "Relu": relu,
     "Reshape": reshape,
@@ -299,7 +347,7 @@ OPERATORS: dict[str, Callable[[Call], Traced]] = {
     "Squeeze": squeeze,
     "Sub": sub,
     "Sum": sum_,
-    "Swish": _plain("SiLU"),
+    "Swish": swish,
     "Tanh": _plain("Tanh"),
     "Transpose": transpose,
     "Unsqueeze": squeeze,

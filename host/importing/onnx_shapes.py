@@ -11,6 +11,7 @@ from strop.host.importing.errors import Unsupported
 from strop.host.importing.onnx_call import Call, nchw
 from strop.runtime.contract import C
 
+HALF_PIXELS = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")  # alike where factors are whole
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -140,19 +141,39 @@ def resize(call: Call) -> Traced:
     x = nchw(call.x)
     if call.text("mode", "nearest") != "nearest":
         raise Unsupported("it interpolates", "upsample by the nearest (mode='nearest')")
+    policy = call.text("keep_aspect_ratio_policy", "stretch")
+    if policy != "stretch" or call.numbers("axes") not in (None, [0, 1, 2, 3]):
+        raise Unsupported("it has axes, or keeps an aspect ratio", "give it the scales of all four axes")
     scales = call.constant(2 if len(call.inputs) > 2 else 1)
     sizes = call.constant(3)
-    if sizes is not None and sizes.size == 4 and x.rank == 4:
+    if sizes is not None and sizes.size == 4 and x.rank == 4 and sizes[1] == x.shape[0]:
         ratios = [float(sizes[i + 2]) / x.shape[i + 1] for i in (0, 1)]
     elif scales is not None and scales.size == 4 and x.rank == 4 and tuple(scales[:2]) == (1, 1):
         ratios = [float(scales[2]), float(scales[3])]
     else:
         raise Unsupported("its factors are not fixed, or not of height and width", "scale height and width alone")
     whole = (int(ratios[0]), int(ratios[1]))
-    mode = call.text("coordinate_transformation_mode", "half_pixel")
-    if mode == "asymmetric" and call.text("nearest_mode", "round_prefer_floor") != "floor" and max(whole) > 2:
-        mode = "rounded to the nearest from the corner"
-        ratios = []
-    if ratios != [float(w) for w in whole] or min(whole) < 1 or max(whole) > C.MAX_STRIDE or mode == "align_corners":
-        raise Unsupported(f"it scales by {ratios} ({mode})", f"allowed: whole factors up to {C.MAX_STRIDE}")
+    if ratios != [float(w) for w in whole] or min(whole) < 1 or max(whole) > C.MAX_STRIDE:
+        raise Unsupported(f"it scales by {ratios}", f"allowed: whole factors up to {C.MAX_STRIDE}")
+    places, rounding = "asymmetric", "floor"  # before opset 11 there was no choice
+    if call.opset >= 11:
+        places = call.text("coordinate_transformation_mode", "half_pixel")
+        rounding = call.text("nearest_mode", "round_prefer_floor")
+    if not _repeats(places, rounding, max(whole)):
+        raise Unsupported(
+            f"it takes the nearest by the modes {places} and {rounding}, which by {max(whole)} is more than repeating "
+            "each value",
+            "export it with coordinate_transformation_mode='asymmetric' and nearest_mode='floor'",
+        )
     return call.builder.upsample(x, whole)
+
+
+def _repeats(places: str, rounding: str, factor: int) -> bool:
+    """Whether Resize repeats each value `factor` times. Output i = factor * q + r, 0 <= r < factor, must read value q.
+
+    asymmetric: i / factor = q + r / factor, whose floor is q; rounded to the nearest it is q where r / factor <= 1/2.
+    half pixels: (i + 1/2) / factor - 1/2 is less than 1/2 away from q, so both ways to round to the nearest give q.
+    """
+    if places == "asymmetric":
+        return rounding == "floor" or (rounding == "round_prefer_floor" and factor <= 2)
+    return places in HALF_PIXELS and rounding in ("round_prefer_floor", "round_prefer_ceil")

@@ -317,6 +317,14 @@ def same(call: Aten) -> Traced:
     return found
 
 
+def to(call: Aten) -> Traced:
+    """to and _to_copy: another device, or another type of floating point."""
+    dtype = call.get("dtype")
+    if dtype is not None and not dtype.is_floating_point:
+        raise Unsupported(f"it makes {dtype} of values, which cuts what lies between", "cast to floating point alone")
+    return same(call)
+
+
 def softmax(call: Aten) -> Traced:
     """softmax and log_softmax, at the end alone."""
     return call.builder.at_end(call.value())
@@ -372,8 +380,8 @@ OPERATORS: dict[str, Operator] = {
     "reshape": view,
     "softmax": softmax,
     "squeeze": squeeze,
-    "to": same,
-    "_to_copy": same,
+    "to": to,
+    "_to_copy": to,
     "upsample_nearest2d": upsample_nearest2d,
     "view": view,
 }

@@ -19,14 +19,21 @@ NORMALIZATION = Normalization.of(1, 0.4, 0.3, 1 / 255)
 RELU_PADS = {"pads": [1, 1, 1, 1]}
 
 
-def restated(path: Path, shape: tuple[int, int, int] | None = None) -> tuple[FloatNetwork, np.ndarray]:
+def restated(
+    path: Path,
+    shape: tuple[int, int, int] | None = None,
+    *,
+    mean: float = 0.4,
+    std: float = 0.3,
+    tolerance: float = 2e-4,
+) -> tuple[FloatNetwork, np.ndarray]:
     """Return the network in strop's layers and its logits; assert that ONNX Runtime's are the same."""
     operations, _, layout = read_onnx(path, input_shape=shape)
     images = some_images(shape=operations.input)
-    normalization = Normalization.of(operations.input[0], 0.4, 0.3, 1 / 255)
+    normalization = Normalization.of(operations.input[0], mean, std, 1 / 255)
     network = assemble(operations, normalization, str(path))
     ours, theirs = float_logits(network, images), runtime_logits(path, layout.of(prepared(images, normalization)))
-    np.testing.assert_allclose(ours, theirs, atol=2e-4 * max(1.0, float(np.abs(theirs).max())))
+    np.testing.assert_allclose(ours, theirs, atol=tolerance * max(1.0, float(np.abs(theirs).max())))
     return network, ours
 
 

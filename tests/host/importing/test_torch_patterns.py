@@ -117,6 +117,17 @@ def test_all_obstacles_at_once() -> None:
     assert raised.value.obstacles[2].node.startswith("2 ")
 
 
+def test_casts_to_whole_numbers_are_refused() -> None:
+    """Protects from a cast that cuts what lies between."""
+
+    class Cast(nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return x.to(torch.int32).to(torch.float32).mean((2, 3))
+
+    with pytest.raises(UnsupportedNodes, match="makes torch.int32 of values"):
+        read_torch(Cast(), torch.zeros(2, 1, 8, 8))
+
+
 def test_what_is_no_module_and_what_cannot_be_traced() -> None:
     """Protects from tracebacks of the tracer."""
 
