@@ -36,11 +36,11 @@ from strop.runtime.layers import (
     Upsample,
 )
 from strop.runtime.node import Node
+from strop.runtime.reference.arithmetic import rsh
+from strop.runtime.reference.l1bn import constant, from_running, multiplier
+from strop.runtime.reference.sgd import weight_view
 from strop.runtime.state import feeds_relu
 
-PRE_NORM_FRACTION = 6  # F of NUMERICS.md 1.3
-NORM_SHIFT = 12  # S
-MOST_MULTIPLIER, MOST_CONSTANT, MOST_STATISTIC = (1 << 17) - 1, 1 << 30, 32767
 KINDS = (
     *(*WEIGHTED, *NORMS, ReLU, *TABLES),
     *(MaxPool2d, AveragePool2d, GlobalAveragePool, Upsample, Flatten, Residual, Concatenate),
@@ -138,7 +138,9 @@ def _layer(checkpoint: Checkpoint, node: Node) -> IntegerLayer:
     last = node is graph.nodes[-1]
     per_row = checkpoint.settings.hyper.per_channel_weights
     per_row = per_row and not last and not isinstance(node.layer, ConvTranspose2d)  # else a sum runs over rows
-    weights, ew = _weight_view(state[f"{node.name}.weight"].astype(np.int64), per_row)
+    master = state[f"{node.name}.weight"].astype(np.int64)
+    view, exponents = weight_view(master.reshape(len(master), -1), per_row)
+    weights, ew = view.reshape(master.shape).astype(np.int8), exponents.astype(np.int32)
     source = graph.grid_of(node.sources[0])
     if last:
         bias = rsh(state[f"{node.name}.bias"].astype(np.int64), C.PARAMETER_FRACTION - source - int(ew[0]))
@@ -158,16 +160,6 @@ def _pre_norm_exponents(layer: IntegerLayer) -> Integers:
     return layer.input_exponent + ew - layer.shift
 
 
-def _weight_view(master: Integers, per_row: bool) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-    """Return w8, of the masters' shape, and ew [K] (NUMERICS.md 1.8)."""
-    largest = np.abs(master).reshape(len(master), -1).max(axis=1)
-    if not per_row:
-        largest = np.full_like(largest, largest.max())
-    shifts = np.array([max(0, int(value).bit_length() - 7) for value in largest], np.int64)
-    view = np.clip(rsh(master, shifts.reshape(-1, 1, 1, 1)), -127, 127)
-    return view.astype(np.int8), (C.WEIGHT_FRACTION - shifts).astype(np.int32)
-
-
 def _normalization(state: State, node: Node, ex: Integers) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return M and C of each channel (NUMERICS.md 1.3, "Inference and frozen layers" and steps 5 and 6)."""
     assert isinstance(node.layer, NORMS)
@@ -175,28 +167,9 @@ def _normalization(state: State, node: Node, ex: Integers) -> tuple[NDArray[np.i
     gamma, beta, mu_run, sg_run = (
         state[f"{node.name}.{name}"].astype(np.int64) for name in ("gamma", "beta", "running_mu", "running_sigma")
     )
-    drop = C.RUNNING_FRACTION - PRE_NORM_FRACTION - ex
-    mu = np.clip(rsh(mu_run, drop), -MOST_STATISTIC, MOST_STATISTIC)
-    sg = np.clip(rsh(sg_run, drop), 1, MOST_STATISTIC)
-    g12 = rsh(gamma, 8)
-    m = np.clip(rdiv(g12 << (PRE_NORM_FRACTION + ey + NORM_SHIFT - 12), sg), -MOST_MULTIPLIER, MOST_MULTIPLIER)
-    c = rsh(beta, C.PARAMETER_FRACTION - ey - NORM_SHIFT) - rsh(mu * m, PRE_NORM_FRACTION) + (1 << (NORM_SHIFT - 1))
-    return m.astype(np.int32), np.clip(c, -MOST_CONSTANT, MOST_CONSTANT).astype(np.int32)
-
-
-def rsh(x: Integers, s: int | Integers) -> Integers:
-    """Return x * 2^-s, rounded half up; s clipped to -16 to 62 (NUMERICS.md 1.1)."""
-    shift = np.clip(np.asarray(s, np.int64), -16, 62)
-    right = np.maximum(shift, 1)
-    # `(x + half) >> s` without a sum that could leave 64 bits: the half is the bit below
-    rounded = (x >> right) + ((x >> (right - 1)) & 1)
-    result: Integers = np.where(shift > 0, rounded, x << np.maximum(-shift, 0))
-    return result
-
-
-def rdiv(a: Integers, b: Integers) -> Integers:
-    """Return a / b for b > 0, rounded half up (NUMERICS.md 1.1)."""
-    return (2 * a + b) // (2 * b)
+    mu, sigma = from_running(mu_run, sg_run, ex)
+    m = multiplier(gamma, sigma, ey)
+    return m.astype(np.int32), constant(beta, mu, m, ey).astype(np.int32)
 
 
 def low_of(graph: NetworkGraph, node: Node) -> int:
