@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from strop.host.export.integer_network import IntegerNetwork, low_of
 from strop.host.export.onnx_qdq import OnnxParts
-from strop.runtime.contract import SITE, C
+from strop.runtime.contract import C
 from strop.runtime.graph import (
     L1BN,
     AveragePool2d,
@@ -24,7 +24,6 @@ from strop.runtime.graph import (
     LeakyReLU,
     Linear,
     MaxPool2d,
-    NetworkGraph,
     Node,
     ReLU,
     ReLU6,
@@ -34,41 +33,28 @@ from strop.runtime.graph import (
     Tanh,
     Upsample,
 )
-from strop.runtime.reference.arithmetic import rsh
-from strop.runtime.reference.l1bn import constant, from_running, multiplier
-from strop.runtime.reference.sgd import weight_view
-from strop.runtime.state import feeds_relu
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
     """A tensor of the ONNX graph: real values on steps of 2^-grid; before a normalization the int8 numbers themselves,
-    with their exponents [K]. rank: 4, or 2 behind Flatten and Linear."""
+    on steps of one. rank: 4, or 2 behind Flatten and Linear."""
 
     name: str
     grid: int
     rank: int = 4
-    exponents: Integers | None = None
 
 
 class Writer:
     """Writes a network's nodes into `parts`; `values` has what each strop node gives."""
 
-    def __init__(
-        self, graph: NetworkGraph, state: dict[str, NDArray[Any]], per_channel: bool, parts: OnnxParts
-    ) -> None:
-        self.graph, self.state, self.parts, self._per_channel = graph, state, parts, per_channel
+    def __init__(self, network: IntegerNetwork, parts: OnnxParts) -> None:
+        self.network, self.graph, self.parts = network, network.graph, parts
         self.values: dict[str, Value] = {}
 
     def source(self, node: Node) -> Value:
         """Return what a node reads; of several, the first."""
         return self.values[node.sources[0]]
-
-    def wide(self, name: str) -> Integers:
-        """Return a state array as int64."""
-        return self.state[name].astype(np.int64)
 
     def images(self, name: str) -> Value:
         """Write the input conversion: max(p - 128, -127) * 2^-exponent, with a border of black."""
@@ -82,18 +68,10 @@ class Writer:
             x = parts.op("Pad", [x, pads, black], "input.bordered")
         return Value(x, e)
 
-    def weights(self, node: Node, per_row: bool) -> tuple[NDArray[np.int8], Integers]:
-        """Return int8 weights in their shape and the exponent of each row (NUMERICS.md 1.8)."""
-        master = self.wide(f"{node.name}.weight")
-        view, exponents = weight_view(master.reshape(len(master), -1), per_row)
-        return view.reshape(master.shape).astype(np.int8), np.asarray(exponents, np.int64)
-
     def convolution(self, node: Node) -> Value:
         """Write a layer with weights that a normalization follows: x8 = sat(rsh(acc, sx)), in steps of one."""
         parts, x, layer = self.parts, self.source(node), node.layer
-        transposed = isinstance(layer, ConvTranspose2d)
-        view, ew = self.weights(node, self._per_channel and not transposed)
-        shift = int(self.state[f"{node.name}.pre_norm_site"].view(SITE)[0]["used"])
+        view, shift = self.network.layers[node.name].weights, self.network.layers[node.name].shift
         # what is rounded has steps of 2^-shift; not as a bias, which ONNX Runtime would quantize
         nudge = 2.0 ** -(shift + 2) if shift else 0.0
         if isinstance(layer, Linear):
@@ -106,10 +84,9 @@ class Writer:
             window = {**_window(layer.kernel, layer.stride, layer.padding), "group": layer.groups}
             if isinstance(layer, ConvTranspose2d):
                 window["output_padding"] = list(layer.output_padding)
-            kind = "ConvTranspose" if transposed else "Conv"
+            kind = "ConvTranspose" if isinstance(layer, ConvTranspose2d) else "Conv"
             y = parts.op(kind, [x.name, filters], node.name, **window)
-        rows = np.broadcast_to(ew[:1], node.output[:1]) if transposed else ew
-        return Value(parts.rounded(y, 0, node.name, nudge=nudge), 0, x.rank, x.grid + rows - shift)
+        return Value(parts.rounded(y, 0, node.name, nudge=nudge), 0, x.rank)
 
     def flat(self, x: Value, name: str) -> Value:
         """Return the value with rank 2."""
@@ -117,13 +94,14 @@ class Writer:
             return x
         return Value(self.parts.op("Flatten", [x.name], f"{name}.flat", axis=1), x.grid, 2)
 
-    def logits(self, node: Node, classes: int, name: str) -> None:
+    def logits(self, node: Node, name: str) -> None:
         """Write the last layer: acc + bias, without rounding; of the outputs that have a class."""
         parts, x = self.parts, self.flat(self.source(node), node.name)
-        view, ew = self.weights(node, False)
-        e = x.grid + int(ew[0])
-        bias = rsh(self.wide(f"{node.name}.bias"), C.PARAMETER_FRACTION - e)[:classes] * 2.0**-e
-        filters = parts.dequantized(view.reshape(len(view), -1)[:classes], int(ew[0]), node.name)
+        layer = self.network.layers[node.name]
+        assert layer.biases is not None
+        bias = layer.biases * 2.0**-self.network.logits_exponent
+        exponent = int(layer.weight_exponents[0])
+        filters = parts.dequantized(layer.weights.reshape(len(layer.weights), -1), exponent, node.name)
         parts.op("Gemm", [x.name, filters, parts.constant(f"{node.name}.bias", bias)], name, transB=1)
 
 
@@ -134,11 +112,8 @@ def _window(kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int
 def normalization(w: Writer, node: Node) -> Value:
     """L1BN and Bias: (x8 * M + C) >> 12, clamped, with the running statistics (1.3 steps 5 to 7)."""
     x, name, parts = w.source(node), node.name, w.parts
-    assert x.exponents is not None and isinstance(node.layer, (L1BN, Bias))
-    ey = node.layer.exponent
-    mu, sigma = from_running(w.wide(f"{name}.running_mu"), w.wide(f"{name}.running_sigma"), x.exponents)
-    m = multiplier(w.wide(f"{name}.gamma"), sigma, ey)
-    c = constant(w.wide(f"{name}.beta"), mu, m, ey)
+    norm = w.network.norms[name]
+    m, c, ey = norm.multipliers, norm.constants, norm.exponent
     step = 2.0 ** -(C.SCALE_FRACTION + ey)
     # floor(u / 4096) is u - 2048 + 1/2 rounded to the nearest multiple: no ties are left
     shifted = c - (1 << (C.SCALE_FRACTION - 1)) + 0.5
@@ -147,7 +122,7 @@ def normalization(w: Writer, node: Node) -> Value:
     shift = parts.constant(f"{name}.constant", (shifted * step).reshape(shape))
     y = parts.op("Mul", [x.name, scale], f"{name}.scaled")
     y = parts.op("Add", [y, shift], f"{name}.shifted")
-    return Value(parts.rounded(y, ey, name, low=0 if feeds_relu(w.graph, node) else -127), ey, x.rank)
+    return Value(parts.rounded(y, ey, name, low=norm.low), ey, x.rank)
 
 
 def passed(w: Writer, node: Node) -> Value:
@@ -175,7 +150,7 @@ def average_pool(w: Writer, node: Node) -> Value:
     window = _window(layer.kernel, layer.stride, layer.padding)
     y = w.parts.op("AveragePool", [x.name], node.name, count_include_pad=1, **window)
     nudge = 2.0**-x.grid / (4 * layer.kernel[0] * layer.kernel[1])
-    return Value(w.parts.rounded(y, x.grid, node.name, nudge=nudge), x.grid, 4, x.exponents)
+    return Value(w.parts.rounded(y, x.grid, node.name, nudge=nudge), x.grid)
 
 
 def global_average_pool(w: Writer, node: Node) -> Value:
@@ -207,16 +182,14 @@ def residual(w: Writer, node: Node) -> Value:
         nudge = 2.0 ** -(x.grid + 2)
         names.append(w.parts.rounded(x.name, ey, f"{node.name}.{index}", nudge=nudge) if rounds else x.name)
     y = w.parts.op("Add", names, node.name)
-    low = 0 if feeds_relu(w.graph, node) else -127
-    return Value(w.parts.rounded(y, ey, node.name, low=low), ey, w.source(node).rank)
+    return Value(w.parts.rounded(y, ey, node.name, low=low_of(w.graph, node)), ey, w.source(node).rank)
 
 
 def concatenate(w: Writer, node: Node) -> Value:
-    """Concatenate; exponents of what convolutions give are joined, too."""
+    """Concatenate."""
     values = [w.values[source] for source in node.sources]
     y = w.parts.op("Concat", [value.name for value in values], node.name, axis=1)
-    found = [value.exponents for value in values if value.exponents is not None]
-    return Value(y, values[0].grid, values[0].rank, np.concatenate(found) if found else None)
+    return Value(y, values[0].grid, values[0].rank)
 
 
 def activation(w: Writer, node: Node) -> Value:

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from numpy.typing import NDArray
-
 from strop.host.checkpoint import Checkpoint, state_digest
+from strop.host.export.integer_network import integer_network
 from strop.host.export.onnx_layers import LAYERS, Writer
 from strop.host.export.onnx_qdq import IR_VERSION, OPSET, OnnxParts
 from strop.host.version import strop_version
-from strop.runtime.contract import SITE, C
+from strop.runtime.contract import C
 from strop.runtime.errors import InputError
-from strop.runtime.graph import IMAGES, NetworkGraph
+from strop.runtime.graph import IMAGES
 
 INPUT, OUTPUT = "images", "logits"
 
@@ -41,12 +40,11 @@ def onnx_model(checkpoint: Checkpoint) -> Any:
     except ImportError as error:
         raise InputError(f"ONNX files need the package onnx ({error}): pip install 'strop[onnx]'") from error
     graph, parts = checkpoint.graph, OnnxParts(onnx)
-    _check_trained(graph, checkpoint.state)
-    writer = Writer(graph, checkpoint.state, checkpoint.settings.hyper.per_channel_weights, parts)
+    writer = Writer(integer_network(checkpoint), parts)
     writer.values[IMAGES] = writer.images(INPUT)
     for node in graph.nodes[:-1]:
         writer.values[node.name] = LAYERS[type(node.layer)](writer, node)
-    writer.logits(graph.nodes[-1], len(checkpoint.classes), OUTPUT)
+    writer.logits(graph.nodes[-1], OUTPUT)
     helper = onnx.helper
     images = helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, ["N", *graph.input])
     logits = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["N", len(checkpoint.classes)])
@@ -61,10 +59,3 @@ def onnx_model(checkpoint: Checkpoint) -> Any:
     helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     return model
-
-
-def _check_trained(graph: NetworkGraph, state: dict[str, NDArray[Any]]) -> None:
-    suffix = ".pre_norm_site"
-    untrained = [n.removesuffix(suffix) for n, a in state.items() if n.endswith(suffix) and not a.view(SITE)[0]["set"]]
-    if untrained:
-        raise InputError(f"{graph.name}: {', '.join(untrained)} was never trained and has no shift: train it first")
