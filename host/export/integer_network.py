@@ -22,6 +22,7 @@ from strop.runtime.contract import SITE, C
 from strop.runtime.errors import InputError, NetworkError
 from strop.runtime.graph import NetworkGraph
 from strop.runtime.layers import (
+    L1BN,
     NORMS,
     TABLES,
     WEIGHTED,
@@ -102,7 +103,7 @@ def integer_network(checkpoint: Checkpoint) -> IntegerNetwork:
     Raises `InputError` where a layer was never trained, `NetworkError` for a kind of layer that is not known here.
     """
     graph, state = checkpoint.graph, checkpoint.state
-    check_exportable(graph)
+    check_exportable(checkpoint)
     layers: dict[str, IntegerLayer] = {}
     norms: dict[str, IntegerNorm] = {}
     tables: dict[str, NDArray[np.int8]] = {}
@@ -123,14 +124,29 @@ def integer_network(checkpoint: Checkpoint) -> IntegerNetwork:
     return IntegerNetwork(graph, checkpoint.classes, layers, norms, tables, int(exponents[graph.nodes[-1].name][0]))
 
 
-def check_exportable(graph: NetworkGraph) -> None:
-    """Raise `NetworkError` where a layer is of a kind that exports do not know."""
+def check_exportable(checkpoint: Checkpoint) -> None:
+    """Raise `InputError` where a layer was never trained, `NetworkError` where one is of a kind that is not known here.
+
+    A layer that was never trained has no shift, and an L1BN no statistics. The last layer has neither.
+    """
+    graph, state = checkpoint.graph, checkpoint.state
     for node in graph.nodes:
         if not isinstance(node.layer, KINDS):
             raise NetworkError(
                 f"{graph.name}, layer {node.name}: {node.layer.kind} cannot be exported; allowed: "
                 f"{', '.join(kind.kind for kind in KINDS)}"
             )
+    sites = [node.name for node in graph.weighted[:-1] if not _site(state, node)["set"]]
+    norms = [n.name for n in graph.nodes if isinstance(n.layer, L1BN) and not state[f"{n.name}.running_steps"][0]]
+    if sites or norms:
+        raise InputError(
+            f"{graph.name}: {', '.join(sites + norms)} was never trained and has nothing to infer with: train it first"
+        )
+
+
+def _site(state: State, node: Node) -> Any:
+    """Return the shift of a layer with weights and what controls it; the last layer has none."""
+    return np.ascontiguousarray(state[f"{node.name}.pre_norm_site"]).view(SITE)[0]
 
 
 def _layer(checkpoint: Checkpoint, node: Node) -> IntegerLayer:
@@ -146,10 +162,7 @@ def _layer(checkpoint: Checkpoint, node: Node) -> IntegerLayer:
         bias = rsh(state[f"{node.name}.bias"].astype(np.int64), C.PARAMETER_FRACTION - source - int(ew[0]))
         rows = slice(len(checkpoint.classes))  # the outputs that have a class
         return IntegerLayer(node, weights[rows], ew[rows], source, biases=bias[rows])
-    site = np.ascontiguousarray(state[f"{node.name}.pre_norm_site"]).view(SITE)[0]
-    if not site["set"]:
-        raise InputError(f"{node.name} was never trained and has no shift to infer with: train the network first")
-    return IntegerLayer(node, weights, ew, source, int(site["used"]))
+    return IntegerLayer(node, weights, ew, source, int(_site(state, node)["used"]))
 
 
 def _pre_norm_exponents(layer: IntegerLayer) -> Integers:

@@ -36,7 +36,7 @@ def float_weights(checkpoint: Checkpoint) -> Iterator[bytes]:
     1e-5, 1e-5 being PyTorch's eps, and at least 0. A `Bias` is that of the layer before it.
     """
     graph, state = checkpoint.graph, checkpoint.state
-    check_exportable(graph)
+    check_exportable(checkpoint)
     names = torch_names(graph)
     arrays: Arrays = {}
     for node in graph.weighted:
@@ -64,7 +64,7 @@ def folded_weights(checkpoint: Checkpoint) -> Iterator[bytes]:
     multiply-add a channel: its weight gamma / sigma and bias beta - mu * gamma / sigma.
     """
     graph = checkpoint.graph
-    check_exportable(graph)
+    check_exportable(checkpoint)
     names = torch_names(graph)
     weights = {node.name: _weights(checkpoint, node) for node in graph.weighted}
     biases: Arrays = {names[graph.nodes[-1].name]: _biases(checkpoint)}

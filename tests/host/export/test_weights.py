@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.numpy import load_file
 
 from small_networks import ADVERSARIAL, BRANCHES, DENSE, JOINT, RESIDUAL
-from strop.host import Model, load_dataset
+from strop.host import Model, TrainingSettings, load_dataset
 from strop.host.checkpoint import read_checkpoint
 from strop.host.export import export_checkpoint
 from strop.host.export.torch_names import torch_names
@@ -17,6 +17,8 @@ from strop.host.export.weights import _scaled
 from strop.host.models import build_model
 from strop.host.pretrained import pretrained_path
 from strop.runtime.graph import L1BN, Conv2d, ConvTranspose2d, Flatten, Linear, NetworkGraph
+from strop.runtime.hyperparameters import Hyperparameters
+from strop.runtime.session import Minibatch
 
 TRANSPOSED = NetworkGraph(
     "transposed",
@@ -138,7 +140,11 @@ def test_a_resnet_has_torchvision_names():
 @pytest.mark.parametrize("graph", [RESIDUAL, BRANCHES, DENSE, JOINT, ADVERSARIAL], ids=lambda graph: graph.name)
 def test_every_parameter_is_in_the_file(tmp_path, graph):
     """Names are unique, and a real network's numbers fill the state's arrays: none is lost or written over."""
+    images = np.random.Generator(np.random.PCG64(1)).integers(0, 256, (16, *graph.input), np.uint8)
     with Model.create(graph, device="emulator", threads=1) as model:
+        targets = np.eye(graph.classes, dtype=np.int32)[np.arange(16) % graph.classes] << 15
+        step = Minibatch(images, np.zeros(16, np.int32), 0.1, targets)
+        model.train_on([step], TrainingSettings(16, Hyperparameters(loss="binary_cross_entropy")))
         saved, state = model.save(tmp_path / "m.safetensors"), model.state()
     file = load_file(export_checkpoint(saved, "safetensors", tmp_path / "w.safetensors"))
     kinds = {node.name: node.layer.kind for node in graph.nodes}
