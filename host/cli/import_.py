@@ -6,17 +6,19 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from strop.host.cli.arguments import Commands, add_command, add_data, add_device, at_least
 from strop.host.cli.exit_codes import OK
 from strop.host.cli.output import Output
 from strop.host.cli.progress import LiveLine
-from strop.host.cli.sources import Form, Shape, check_output, in_order, load_split, load_to_measure
+from strop.host.cli.sources import Form, Shape, check_output, in_order, load_split_or_all
 from strop.host.data import Dataset
 from strop.host.importing import Imported, import_onnx
+from strop.host.importing.importer import CALIBRATION_IMAGES
 from strop.host.importing.onnx_reader import read_onnx
-from strop.runtime.errors import DataError, InputError
+from strop.runtime.errors import InputError
 
-CALIBRATION_IMAGES = 512
 EXAMPLE = """examples:
   strop import resnet.onnx --data fashion-mnist --mean 0.286 --std 0.353 -o resnet.safetensors
   strop import mlp.onnx --data digits.npz --scale 0.0625 --input-shape 1x8x8 -o mlp.safetensors --json"""
@@ -64,11 +66,11 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     file, replace_with = Path(arguments.file).expanduser(), None if arguments.force else "--force"
     target = check_output(arguments.output, replace_with=replace_with, sources=[file, arguments.data])
     operations, _, _ = read_onnx(file, input_shape=arguments.input_shape, output=arguments.value)
-    calibration, test = _data(arguments, operations.input)
+    calibration, test = _data(arguments, operations.input, output)
     with LiveLine(f"import {file.name}") as line:
         imported = import_onnx(
             file,
-            calibration=calibration,
+            calibration=np.asarray(calibration.images[:]),
             test=test,
             mean=arguments.mean,
             std=arguments.std,
@@ -100,14 +102,14 @@ def _described(imported: Imported) -> dict[str, object]:
     return {**asdict(imported.report), **facts}
 
 
-def _data(arguments: argparse.Namespace, network: Shape) -> tuple[Dataset, Dataset]:
-    """Return images to calibrate with and images to measure on, of the network's size, labels as its outputs."""
+def _data(arguments: argparse.Namespace, network: Shape, output: Output) -> tuple[Dataset, Dataset]:
+    """Return images to calibrate with and others to measure on, of the network's size, labels as its outputs."""
     form = Form(layout=arguments.layout, labels=arguments.labels, network=network)
-    try:
-        found = load_split(arguments.data, "train", form)
-    except DataError:
-        found = load_split(arguments.data, "all", form)
-    test = load_to_measure(arguments.data, form)
+    test, is_whole = load_split_or_all(arguments.data, "test", form)
+    if is_whole:
+        found, test = _divided(test, arguments.calibration, output)
+    else:
+        found, _ = load_split_or_all(arguments.data, "train", form)
     if arguments.classes is not None:
         names = tuple(arguments.classes.split(","))
         unknown = sorted(set(found.classes) - set(names))
@@ -116,6 +118,15 @@ def _data(arguments: argparse.Namespace, network: Shape) -> tuple[Dataset, Datas
         found, test = in_order(found, names), in_order(test, names)
     count = min(arguments.calibration, len(found))
     return (found if count == len(found) else found.take(count, 0)), test
+
+
+def _divided(whole: Dataset, count: int, output: Output) -> tuple[Dataset, Dataset]:
+    """Return `count` images of data without splits, at most half of them, and the others."""
+    if len(whole) < 4:
+        raise InputError(f"{whole.name} has {len(whole)} images and no splits; at least 4 are needed")
+    parts = whole.split(min(count, len(whole) // 2), 0)
+    output.note(f"no test split: {len(parts[0]):,} images calibrate, and the other {len(parts[1]):,} are measured on")
+    return parts
 
 
 def numbers(text: str) -> tuple[float, ...]:

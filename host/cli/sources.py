@@ -75,11 +75,16 @@ def in_order(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
 
 def load_to_measure(spec: str, form: Form) -> Dataset:
     """Return the test split of a data set that is named for measuring, or the whole of one that has no splits."""
+    return load_split_or_all(spec, "test", form)[0]
+
+
+def load_split_or_all(spec: str, split: Split, form: Form) -> tuple[Dataset, bool]:
+    """Return a split, or the whole of a data set that has none, and whether it is the whole."""
     try:
-        return load_split(spec, "test", form)
+        return load_split(spec, split, form), False
     except DataError as error:
         try:
-            return load_split(spec, "all", form)
+            return load_split(spec, "all", form), True
         except DataError:
             raise error from None
 

@@ -16,11 +16,12 @@ from strop.host.importing.operations import OperationGraph
 from strop.host.importing.pixels import Normalization
 from strop.host.importing.report import Agreement, Imported, ImportReport
 from strop.host.model import Model
-from strop.host.quantization import OnStage, check_images, float_logits, quantize
+from strop.host.quantization import Calibration, FloatNetwork, OnStage, Quantized, check_images, float_logits, quantize
 from strop.runtime.device import Device
 from strop.runtime.errors import InputError
 
 PART = 1024  # images asked at once
+CALIBRATION_IMAGES = 512  # of a data set
 Original = Callable[[NDArray[np.uint8]], NDArray[Any]]  # images uint8 to logits
 
 
@@ -45,7 +46,7 @@ def to_model(
     Raises `ModelImportError` and what making a model raises.
     """
     told = on_stage or (lambda *_: None)
-    images = np.asarray(calibration.images[:] if isinstance(calibration, Dataset) else calibration)
+    images = calibration_images(calibration)
     names = classes or (test.classes if test is not None else None)
     names = names or (calibration.classes if isinstance(calibration, Dataset) else None)
     if border not in ("exact", "nearest"):
@@ -62,21 +63,14 @@ def to_model(
         raise InputError(f"the test images are {list(test.image_shape)}; {source} takes {list(graph.input)}")
     opened = device_of(device, threads)
     try:
-        model, best = _best(network, images, opened, isinstance(device, str), names, statistics, told)
+        model, best, measured = _best(network, images, opened, isinstance(device, str), names, statistics, told)
+        told("compare", 0, 1)
+        restated, difference, quantized = _compared(network, model, measured, images, test, original, source)
+        told("compare", 1, 1)
     except BaseException:
         if isinstance(device, str):
             opened.close()
         raise
-    told("compare", 0, 1)
-    restated = difference = None
-    if original is not None:
-        theirs, ours = original(images), float_logits(network, images)
-        restated = Agreement.of(theirs, ours, None)
-        difference = float(np.abs(theirs - ours).max()) if _are_logits(theirs) else None
-    shown = test.images if test is not None else images
-    before = _in_parts(original or (lambda part: float_logits(network, part)), shown)
-    after = _in_parts(lambda part: model.predict(part).logits, shown)
-    told("compare", 1, 1)
     unseen = (
         () if original is not None else (f"{runner}: float is strop's own reading of it, not compared with another",)
     )
@@ -88,7 +82,7 @@ def to_model(
         original=runner if original is not None else "",
         restated=restated,
         difference=difference,
-        quantized=Agreement.of(before, after, None if test is None else test.labels),
+        quantized=quantized,
         on_test_images=test is not None,
         statistics=best,
         notes=tuple(dict.fromkeys(notes)),
@@ -96,27 +90,68 @@ def to_model(
     return Imported(model, network, report)
 
 
+def calibration_images(given: NDArray[np.uint8] | Dataset) -> NDArray[np.uint8]:
+    """Return images to calibrate with: all of an array, of a data set at most 512 (`Dataset.take` with seed 0)."""
+    if isinstance(given, Dataset):
+        given = given if len(given) <= CALIBRATION_IMAGES else given.take(CALIBRATION_IMAGES, 0)
+        return np.asarray(given.images[:])
+    return np.asarray(given)
+
+
+def _compared(
+    network: FloatNetwork,
+    model: Model,
+    measured: Calibration,
+    images: NDArray[np.uint8],
+    test: Dataset | None,
+    original: Original | None,
+    source: str,
+) -> tuple[Agreement | None, float | None, Agreement]:
+    """Return how far the original is the float network, in answers and in logits, and how far float is int8."""
+    ours, restated, difference = measured.logits, None, None
+    theirs = ours if original is None else original(images)
+    if theirs.shape != ours.shape:
+        raise ModelImportError(
+            f"{source} itself gives logits {list(theirs.shape)}, and what strop reads of it {list(ours.shape)}: export "
+            "it again, with one output a class"
+        )
+    if original is not None:
+        restated = Agreement.of(theirs, ours, None)
+        difference = float(np.abs(theirs - ours).max()) if _are_logits(theirs) else None
+    if test is None:
+        before, shown, labels = theirs, images, None
+    else:
+        before = _in_parts(original or (lambda part: float_logits(network, part)), test.images)
+        shown, labels = test.images, test.labels
+    after = _in_parts(lambda part: model.predict(part).logits, shown)
+    return restated, difference, Agreement.of(before, after, labels)
+
+
 def _best(
-    network: Any,
+    network: FloatNetwork,
     images: NDArray[np.uint8],
     device: Device,
     owned: bool,
     names: tuple[str, ...] | None,
     statistics: str,
     on_stage: OnStage,
-) -> tuple[Model, str]:
-    """Return the model by `statistics`; "auto" tries both and keeps what answers more like the float network."""
-    found: list[tuple[float, str, Any]] = []
+) -> tuple[Model, str, Calibration]:
+    """Return the model by `statistics`; "auto" tries both and keeps what answers more like the float network.
+
+    With it which one that is, and what calibration measured.
+    """
+    found: list[tuple[float, str, Quantized]] = []
+    measured: Calibration | None = None
     for kind in ("float", "int8") if statistics == "auto" else (statistics,):
-        made = quantize(network, images, device, statistics=kind, on_stage=on_stage)
+        made = quantize(network, images, device, statistics=kind, measured=measured, on_stage=on_stage)
+        measured = made.calibration
         model = Model(made.graph, made.state, classes=names, device=device)
-        answers = model.predict(images).logits
-        wanted = made.calibration.logits
+        answers, wanted = model.predict(images).logits, measured.logits
         found.append((float(np.mean((_centred(answers) - _centred(wanted)) ** 2)), kind, made))
     _, kind, made = min(found, key=lambda entry: entry[0])
     model = Model(made.graph, made.state, classes=names, device=device)
     model._owns_device = owned
-    return model, kind
+    return model, kind, made.calibration
 
 
 def _in_parts(answer: Original, images: Any) -> NDArray[Any]:

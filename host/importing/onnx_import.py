@@ -41,13 +41,14 @@ def import_onnx(
 ) -> Imported:
     """Return the network of an ONNX file as a model that predicts in int8 and trains on.
 
-    calibration: images uint8 [n, C, H, W] as the network will see them, some hundreds; without labels will do. test:
-    what to measure float and int8 on. mean, std, scale: the network takes (pixel * scale - mean) / std, pixels from 0
-    to 255; one number, or one a channel. input_shape: (channels, height, width) where the file takes flat samples or
-    leaves it open. output: the value that is the logits; by default the first output that is no label, less a softmax.
-    classes: their names; by default those of the data. statistics: "float", "int8"
-    (`strop.host.quantization.quantize`), or "auto", what answers more like the float network. border: "exact" puts a
-    layer in front of a first convolution whose padding would not be the network's zero otherwise; "nearest" pads with
+    calibration: images uint8 [n, C, H, W] as the network will see them, some hundreds; without labels will do. Of a
+    `Dataset` 512 are taken, the same each time (`Dataset.take` with seed 0). test: what to measure float and int8 on,
+    other images than those; without it they are measured on the calibration images. mean, std, scale: the network takes
+    (pixel * scale - mean) / std, pixels from 0 to 255; one number, or one a channel. input_shape: (channels, height,
+    width) where the file takes flat samples or leaves it open. output: the value that is the logits; by default the
+    first output that is no label, less a softmax. classes: their names; by default those of the data. statistics:
+    "float", "int8" (`quantization.quantize`), or "auto", what answers more like the float network. border: "exact" puts
+    a layer in front of a first convolution whose padding would not be the network's zero otherwise; "nearest" pads with
     black or mid-grey. on_stage: called with what is done, how far, and of how much.
 
     Raises `UnsupportedNodes`, with every node that has no counterpart in strop, `ModelImportError` for files that
@@ -99,8 +100,14 @@ def _original(path: Path, name: str, layout: Layout, normalization: Normalizatio
         for start in range(0, len(images), size):
             part = images[start : start + size]
             full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)]) if layout.samples else part
-            found = session.run([name], {layout.name: layout.of(prepared(full, normalization))})[0]
-            parts.append(np.asarray(found).reshape(len(full), -1)[: len(part)])
+            try:
+                found = session.run([name], {layout.name: layout.of(prepared(full, normalization))})[0]
+                parts.append(np.asarray(found).reshape(len(full), -1)[: len(part)])
+            except Exception as error:  # its own classes, by what went wrong
+                raise ModelImportError(
+                    f"ONNX Runtime cannot run {path} on {len(full)} images: {' '.join(str(error).split())[:300]}; "
+                    "export it for any number of samples"
+                ) from error
         return np.concatenate(parts)
 
     return run, f"ONNX Runtime {onnxruntime.__version__}"

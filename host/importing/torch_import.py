@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from strop.host.data.dataset import Dataset
+from strop.host.importing.errors import ModelImportError
 from strop.host.importing.importer import Original, prepared, to_model
 from strop.host.importing.pixels import Normalization
 from strop.host.importing.report import Imported
@@ -74,6 +75,11 @@ def _original(module: Any, flat: bool, normalization: Normalization) -> Original
                     x = torch.from_numpy(prepared(images[start : start + RUN_BATCH], normalization))
                     x = x.to(first.device, first.dtype)
                     parts.append(module(x.flatten(1) if flat else x).float().cpu().numpy().reshape(len(x), -1))
+        except Exception as error:
+            raise ModelImportError(
+                f"{type(module).__name__} cannot be run on images {list(images.shape)}, {RUN_BATCH} at a time: "
+                f"{' '.join(str(error).split())[:300]}; it must take any number of them"
+            ) from error
         finally:
             for name, part in module.named_modules():
                 part.training = modes[name]

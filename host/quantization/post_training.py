@@ -54,20 +54,23 @@ def quantize(
     device: Device,
     *,
     statistics: str = "float",
+    measured: Calibration | None = None,
     on_stage: OnStage = lambda *_: None,
 ) -> Quantized:
     """Return `network` in int8, by calibration images uint8 [n, C, H, W], n >= 2; computed on `device`, an open one.
 
     statistics: what L1BN normalizes by in inference: "float", means and deviations of the float network; "int8", those
-    that the int8 network has itself, which takes up what rounding shifts. The same images give the same bytes, on every
+    that the int8 network has itself, which takes up what rounding shifts. measured: what `calibrate` gives for the same
+    network and images, where that is known already. The same images give the same bytes, on every
     device. Raises `InputError` for images that do not belong to the network or for parameters beyond int8's reach.
     """
     if statistics not in ("float", "int8"):
         raise InputError(f'statistics is {statistics!r}; allowed: "float", "int8"')
     check_images(images, network.graph.input, network.graph.name)
-    on_stage("measure the float network", 0, 2)
-    measured = calibrate(network, images)
-    on_stage("measure the float network", 2, 2)
+    if measured is None:
+        on_stage("measure the float network", 0, 2)
+        measured = calibrate(network, images)
+        on_stage("measure the float network", 2, 2)
     graph = with_grids(network.graph, measured.exponents)
     state = first_state(network, graph, measured)
     labels = measured.logits.argmax(axis=1).astype(np.int32)

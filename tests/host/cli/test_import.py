@@ -53,6 +53,32 @@ def test_what_is_read_is_not_replaced(cli: Any, tmp_path: Path) -> None:
     assert [path.read_bytes() for path in (network, data)] == before
 
 
+def test_data_without_splits_are_divided(cli: Any, tmp_path: Path) -> None:
+    """Protects from accuracies on what the network was calibrated with: no image is in both parts."""
+    network, _ = written(tmp_path)
+    data = tiny_dataset(60)
+    np.savez(tmp_path / "whole.npz", images=data.images, labels=data.labels)
+    words = ["import", str(network), "--data", str(tmp_path / "whole.npz"), "-o", str(tmp_path / "x"), "--json"]
+    for more, calibrating in (((), 30), (("--calibration", "12"), 12)):
+        ran = cli(*words, *more, "--force")
+        assert ran.code == 0 and f"{calibrating} images calibrate, and the other {60 - calibrating}" in ran.err
+        assert ran.document["restated"]["samples"] == calibrating
+        assert ran.document["quantized"]["samples"] == 60 - calibrating and ran.document["on_test_images"]
+    np.savez(tmp_path / "whole.npz", images=data.images[:3], labels=data.labels[:3])
+    ran = cli(*words, "--force")
+    assert ran.code == 4 and "at least 4" in ran.err
+
+
+def test_missing_data_are_told_by_the_split_that_lacks(cli: Any, tmp_path: Path) -> None:
+    """Protects from the error of a second attempt, which says that there is no whole."""
+    network, _ = written(tmp_path)
+    data = tiny_dataset(60)
+    for have, lack in (("train", "test"), ("test", "train")):
+        np.savez(tmp_path / "half.npz", **{f"x_{have}": data.images, f"y_{have}": data.labels})
+        ran = cli("import", str(network), "--data", str(tmp_path / "half.npz"), "-o", str(tmp_path / "x"))
+        assert ran.code == 4 and f"for '{lack}'" in ran.err
+
+
 def test_what_cannot_be_imported(cli: Any, tmp_path: Path) -> None:
     """Protects from half an import: every obstacle on stderr, no checkpoint, the exit code of bad input."""
     _, data = written(tmp_path)

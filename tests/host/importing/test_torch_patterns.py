@@ -144,6 +144,23 @@ def test_what_is_no_module_and_what_cannot_be_traced() -> None:
             import_torch(module, example, calibration=some_images(4))
 
 
+def test_a_module_that_takes_one_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects from PyTorch's own exceptions: what is traced with two images may not run with more."""
+
+    class Fixed(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(64, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(x.view(2, 64))
+
+    module = Fixed().train()
+    with pytest.raises(ModelImportError, match="Fixed cannot be run on images .*any number"):
+        import_torch(module, torch.zeros(2, 1, 8, 8), calibration=some_images(8))
+    assert module.training
+
+
 def test_a_module_predicts_in_int8() -> None:
     """Protects the whole way, report included."""
     torch.manual_seed(0)
