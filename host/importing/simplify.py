@@ -66,14 +66,19 @@ def _in_order(operations: dict[str, Operation], output: str) -> tuple[Operation,
 
 
 def _merge_affines(operations: dict[str, Operation], readers: dict[str, list[Operation]]) -> bool:
+    """Merge pairs whose first affine nothing else reads: two readers are where a network branches."""
     changed = False
-    for last in list(operations.values()):
-        first = operations.get(last.inputs[0])
-        if first is None or not isinstance(last.what, Affine) or not isinstance(first.what, Affine):
+    for name in [operation.name for operation in operations.values() if isinstance(operation.what, Affine)]:
+        last = operations.get(name)
+        first = None if last is None else operations.get(last.inputs[0])
+        if last is None or not isinstance(last.what, Affine) or first is None or not isinstance(first.what, Affine):
+            continue
+        if len(readers[first.name]) > 1:
             continue
         scale = last.what.scale * first.what.scale
         shift = last.what.scale * first.what.shift + last.what.shift
         operations[last.name] = replace(last, what=Affine(scale, shift), inputs=first.inputs)
+        del operations[first.name]  # who reads what it read is now `last`: as many readers as before
         changed = True
     return changed
 

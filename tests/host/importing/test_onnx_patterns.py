@@ -178,6 +178,28 @@ def test_float_logits_are_those_of_onnx_runtime(pattern: Callable[[OnnxFile], No
     assert network.graph.classes == 3
 
 
+def test_affines_are_merged_where_nothing_else_reads_the_first(tmp_path: Path) -> None:
+    """Protects a branch behind a normalization: it stays there, and is not moved in front of it by merging."""
+    file = OnnxFile()
+    file.conv(1, 4)
+    first = file.batch_norm(4)
+    file.batch_norm(4), file.node("Relu"), file.conv(4, 4, **RELU_PADS)
+    body = file.batch_norm(4)
+    file.node("Add", first, source=body), file.node("Relu"), file.node("GlobalAveragePool"), file.head(4)
+    network, _ = restated(file.save(tmp_path))
+    assert kinds(network)[:3] == ["conv2d", "l1bn", "residual"]
+    residual_ = network.graph.layers[2]
+    assert [layer.kind for layer in residual_.body] == ["conv2d", "l1bn", "relu", "conv2d", "l1bn"]
+    assert residual_.shortcut == ()
+    chain = OnnxFile()
+    chain.conv(1, 4, bias=True), chain.batch_norm(4), chain.node("MaxPool", kernel_shape=[2, 2])
+    for value in (2.0, 0.5):
+        chain.node("Mul", chain.constant(value)), chain.node("Add", chain.constant(value))
+    chain.node("Relu"), chain.head(100)
+    network, _ = restated(chain.save(tmp_path))
+    assert kinds(network) == ["conv2d", "l1bn", "relu", "max_pool2d", "flatten", "linear"]
+
+
 @pytest.mark.parametrize("opset", [11, 13, 15, 19, 21])
 def test_opsets(opset: int, tmp_path: Path) -> None:
     """Protects files of older and newer exporters."""
