@@ -67,7 +67,7 @@ class _Reader:
             raise ModelImportError(f"{self.path} has {len(graph.node):,} nodes; allowed: {MAX_NODES:,}")
         producers = {name: node for node in graph.node for name in node.output if name}
         wanted = self._output(producers, output)
-        nodes = self._needed(producers, wanted)
+        nodes = self._needed(wanted)
         for tensor in graph.initializer:
             self.constants[tensor.name] = array_of(tensor, self.path.parent)
         self.values[self._input_name(nodes)] = value = self._input(nodes, input_shape)
@@ -118,28 +118,14 @@ class _Reader:
             raise ModelImportError(f"{self.path} has no output that a node gives")
         return str(found[0])
 
-    def _needed(self, producers: dict[str, Any], wanted: str) -> list[Any]:
-        """Return the nodes that `wanted` depends on, each after those that it depends on."""
-        order: list[Any] = []
-        state: dict[int, int] = {}  # 1: being looked at, 2: done
-        stack = [(producers[wanted], False)] if wanted in producers else []
-        while stack:
-            node, finished = stack.pop()
-            if finished:
-                state[id(node)] = 2
-                order.append(node)
-                continue
-            if state.get(id(node)) == 2:
-                continue
-            state[id(node)] = 1
-            stack.append((node, True))
-            for name in node.input:
-                below = producers.get(name)
-                if below is not None and state.get(id(below)) == 1:
-                    raise ModelImportError(f"{self.path}: the node {below.name!r} depends on itself: a cycle")
-                if below is not None and state.get(id(below)) != 2:
-                    stack.append((below, False))
-        return order
+    def _needed(self, wanted: str) -> list[Any]:
+        """Return the nodes that `wanted` depends on; onnx's checker made sure that each follows those that it reads."""
+        names, found = {wanted}, []
+        for node in reversed(self.model.graph.node):
+            if any(name in names for name in node.output if name):
+                names.update(node.input)
+                found.append(node)
+        return found[::-1]
 
     def _input_name(self, nodes: list[Any]) -> str:
         read = {name for node in nodes for name in node.input}
@@ -222,7 +208,7 @@ class _Reader:
             return
         for name in node.input:
             if name and name not in self.values and name not in self.constants:
-                raise Unsupported(f"its input {name!r} comes from nowhere", "the file is damaged; export it again")
+                raise Unsupported(f"its input {name!r} is a further result of a node", "use first results alone")
         if node.op_type in ("Shape", "Size") and node.input[0] in self.values:
             known = np.broadcast_to(np.int8(0), self.values[node.input[0]].foreign_shape)
             self.constants[node.output[0]] = fold(node, [known], self.opset)[0]

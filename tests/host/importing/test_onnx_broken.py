@@ -154,11 +154,21 @@ def test_cycles_and_inputs_from_nowhere(tmp_path: Path) -> None:
     model = good().model()
     model.graph.node[0].input[0] = model.graph.node[2].output[0]
     (tmp_path / "cycle.onnx").write_bytes(model.SerializeToString())
-    assert str(attempt(tmp_path / "cycle.onnx"))
+    assert "topologically sorted, however input 'relu2' of node: name: /conv0" in str(attempt(tmp_path / "cycle.onnx"))
     model = good().model()
     model.graph.node[1].input[1] = "nowhere"
     (tmp_path / "nowhere.onnx").write_bytes(model.SerializeToString())
-    assert "nowhere" in str(attempt(tmp_path / "nowhere.onnx"))
+    assert "topologically sorted, however input 'nowhere'" in str(attempt(tmp_path / "nowhere.onnx"))
+
+
+def test_further_results_of_a_node(tmp_path: Path) -> None:
+    """Protects from a mask or indices taken for the value itself, and from a reason that blames the file."""
+    for op, options in (("Dropout", {}), ("MaxPool", {"kernel_shape": [2, 2]})):
+        file = OnnxFile()
+        file.conv(1, 4)
+        file.nodes.append(onnx.helper.make_node(op, [file.last], ["first", "second"], **options))
+        file.node("Cast", source="second", to=onnx.TensorProto.FLOAT), file.head(144)
+        assert "its input 'second' is a further result of a node" in str(attempt(file.save(tmp_path)))
 
 
 def test_huge_and_zero_sizes(tmp_path: Path) -> None:
@@ -227,8 +237,14 @@ def test_old_opsets_and_several_inputs(tmp_path: Path) -> None:
 def test_wrong_normalization_and_data(tmp_path: Path) -> None:
     """Protects from images that were meant otherwise."""
     path = good().save(tmp_path)
-    for options in ({"std": 0.0}, {"mean": (0.1, 0.2)}, {"mean": "dark"}, {"scale": -1.0}, {"classes": ("a", "b")}):
-        assert str(attempt(path, **options))
+    for options, words in (
+        ({"std": 0.0}, "std is 0.0 and scale is"),
+        ({"mean": (0.1, 0.2)}, "mean is (0.1, 0.2); pass one number, or one for each of 1 channels"),
+        ({"mean": "dark"}, "mean is 'dark'; pass one number"),
+        ({"scale": -1.0}, "scale is -1.0; both must be greater than 0"),
+        ({"classes": ("a", "b")}, "has 3 outputs, and the data 2 classes: a, b"),
+    ):
+        assert words in str(attempt(path, **options))
     for images in (some_images(1), some_images(4, (1, 9, 9)), some_images(4).astype(np.float32)):
         with pytest.raises(ValueError, match="calibration images"):
             import_onnx(path, calibration=images)
