@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -48,17 +49,44 @@ def fold(node: Any, inputs: Sequence[NDArray[Any] | None], opset: int) -> list[N
 def _check_size(node: Any, inputs: Sequence[NDArray[Any] | None]) -> None:
     """Refuse what would make large arrays of small ones."""
     arrays = [array for array in inputs if array is not None]
-    sizes = [array.size for array in arrays]
-    total = max(sizes, default=0)
-    if node.op_type in ("ConstantOfShape", "Expand"):
-        total = int(np.prod(arrays[-1].astype(np.float64)))
-    elif node.op_type == "Range":
-        first, last, step = (float(array) for array in arrays)
-        total = int(abs((last - first) / step)) if step else MAX_PARAMETERS + 1
-    elif len(arrays) > 1 and node.op_type in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Where", "Mod", "Equal"):
-        try:
-            total = int(np.prod([float(d) for d in np.broadcast_shapes(*(array.shape for array in arrays))]))
-        except ValueError:
-            raise Unsupported("its shapes do not fit each other", "export the network again") from None
+    try:
+        total = _size(node, arrays)
+    except (ArithmeticError, IndexError, ValueError) as error:
+        raise Unsupported(f"its inputs do not fit each other ({error})", "export the network again") from error
     if total > MAX_PARAMETERS:
         raise Unsupported(f"it makes a constant of {total:,} numbers", f"allowed: {MAX_PARAMETERS:,}")
+
+
+def _size(node: Any, arrays: list[NDArray[Any]]) -> int:
+    """Return at least how many numbers a node gives, in Python's integers. Raises where its inputs do not fit."""
+    if node.op_type == "ConstantOfShape":
+        return prod(_whole(arrays[0]))
+    if node.op_type == "Expand":
+        return _broadcast_size([arrays[0].shape, _whole(arrays[1])])
+    if node.op_type == "Range":
+        first, last, step = (float(array.reshape(-1)[0]) for array in arrays[:3])
+        return int(abs((last - first) / step))
+    if node.op_type == "Gather":
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        return arrays[1].size * prod(_whole(np.delete(arrays[0].shape, axis)))
+    if node.op_type == "Concat":
+        return sum(array.size for array in arrays)
+    if node.op_type in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Where", "Mod", "Equal"):
+        return _broadcast_size([array.shape for array in arrays])
+    return max((array.size for array in arrays), default=0)
+
+
+def _whole(array: NDArray[Any]) -> tuple[int, ...]:
+    return tuple(int(value) for value in array.reshape(-1))
+
+
+def _broadcast_size(shapes: Sequence[tuple[int, ...]]) -> int:
+    """Return the size of what shapes broadcast to, without an array of it."""
+    rank = max(map(len, shapes), default=0)
+    total = 1
+    for sizes in zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes), strict=True):
+        wide = {size for size in sizes if size != 1}
+        if len(wide) > 1:
+            raise ValueError(f"{' and '.join(str(list(shape)) for shape in shapes)}")
+        total *= wide.pop() if wide else 1
+    return total

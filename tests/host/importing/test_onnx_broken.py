@@ -180,14 +180,50 @@ def test_huge_and_zero_sizes(tmp_path: Path) -> None:
     model = good().model()
     model.graph.initializer[0].dims[1] = 7  # more than there is data
     (tmp_path / "wrong.onnx").write_bytes(model.SerializeToString())
-    assert str(attempt(tmp_path / "wrong.onnx"))
+    assert "too small for the declared shape" in str(attempt(tmp_path / "wrong.onnx"))
     file = OnnxFile()
     file.node("Conv", file.constant(np.zeros((0, 1, 3, 3)))), file.head(144)
-    assert str(attempt(file.save(tmp_path)))
+    assert "it gives a map of [0, 6, 6]" in str(attempt(file.save(tmp_path)))
+
+
+BOMBS: dict[str, Callable[[OnnxFile], str]] = {
+    "ConstantOfShape": lambda f: f.node("ConstantOfShape", source=f.constant([1 << 20, 1 << 20], np.int64)),
+    "ConstantOfShape of more than float64 holds": lambda f: f.node(
+        "ConstantOfShape", source=f.constant([1 << 62] * 20, np.int64)
+    ),
+    "Expand": lambda f: f.node("Expand", f.constant([1 << 40], np.int64), source=f.constant([1.0])),
+    "Expand of both": lambda f: f.node(
+        "Expand", f.constant([1, 1 << 15], np.int64), source=f.constant(np.ones((1 << 14, 1)))
+    ),
+    "Gather": lambda f: f.node(
+        "Gather", f.constant(np.zeros(1 << 15), np.int64), source=f.constant(np.ones((2, 1 << 14))), axis=0
+    ),
+    "Gather from behind": lambda f: f.node(
+        "Gather", f.constant(np.zeros(1 << 15), np.int64), source=f.constant(np.ones((1 << 14, 2))), axis=-1
+    ),
+    "Concat": lambda f: f.node("Concat", *[f.constant(np.ones(1 << 14))] * 20000, source="c0", axis=0),
+    "Add": lambda f: f.node("Add", f.constant(np.ones((1, 1 << 15))), source=f.constant(np.ones((1 << 14, 1)))),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_small_files_that_make_large_constants(name: str, tmp_path: Path) -> None:
+    """Protects the memory of this machine: what a node would make is counted before it is made."""
     bomb = OnnxFile()
-    shape = bomb.constant([1 << 20, 1 << 20], np.int64)
-    bomb.node("Add", bomb.node("ConstantOfShape", source=shape), source="x"), bomb.head(64)
-    assert "makes a constant" in str(attempt(bomb.save(tmp_path)))
+    made = BOMBS[name](bomb)
+    bomb.node("Add", made, source="x"), bomb.head(64)
+    assert "makes a constant of" in str(attempt(bomb.save(tmp_path)))
+
+
+def test_constants_whose_shapes_do_not_fit(tmp_path: Path) -> None:
+    """Protects from numpy's exceptions."""
+    for op, options, shapes in (("Add", {}, ([2], [3])), ("Gather", {"axis": 5}, ([2, 2], [1])), ("Range", {}, ())):
+        file = OnnxFile()
+        parts = [file.constant(np.zeros(shape), np.int64) for shape in shapes or ([], [], [])]
+        file.node("Add", file.node(op, *parts[1:], source=parts[0], **options), source="x"), file.head(64)
+        model = file.model()
+        (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+        assert "do not fit each other" in str(attempt(tmp_path / "net.onnx")), op
 
 
 def test_sizes_that_are_left_open(tmp_path: Path) -> None:
