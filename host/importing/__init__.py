@@ -7,8 +7,10 @@
 | `onnx_reader.py`, `torch_reader.py` | two readers, node by node, which collect every obstacle |
 | `operations.py`, `builder.py`, `simplify.py` | what both make: float operations, in one form |
 | `assemble.py`, `chain.py`, `branches.py` | operations as strop's layers |
-| `float_network.py`, `float_forward.py` | the network in strop's layers with float parameters, and what it computes |
 | `pixels.py` | mean, std and scale of the images, taken into the first layer |
+| `importer.py`, `report.py` | from operations to a model, by `quantization/`; how the original, float and int8 agree |
+
+The network in strop's layers with float parameters, and what it computes, are in `quantization/`.
 """
 
 from __future__ import annotations

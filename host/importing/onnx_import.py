@@ -52,7 +52,7 @@ def import_onnx(
     black or mid-grey. on_stage: called with what is done, how far, and of how much.
 
     Raises `UnsupportedNodes`, with every node that has no counterpart in strop, `ModelImportError` for files that
-    cannot be imported, and what `Model` raises. There is no half of an import.
+    cannot be imported or run, and what `quantize` and `Model` raise. There is no half of an import.
     """
     path = file_path(path)
     operations, name, layout = read_onnx(path, input_shape=input_shape, output=output)

@@ -1,6 +1,7 @@
 """strop's side of PyTorch: L1 batch normalization as a layer, and float32 twins of strop's networks.
 
-Needs PyTorch, `pip install 'strop[torch]'`; nothing else in strop imports this folder, or torch.
+Needs PyTorch, `pip install 'strop[torch]'`; nothing else in strop imports this folder. Modules of others come in by
+`importing/torch_reader.py`, which imports torch when it is called.
 
 | file | holds |
 |---|---|

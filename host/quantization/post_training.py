@@ -61,8 +61,11 @@ def quantize(
 
     statistics: what L1BN normalizes by in inference: "float", means and deviations of the float network; "int8", those
     that the int8 network has itself, which takes up what rounding shifts. measured: what `calibrate` gives for the same
-    network and images, where that is known already. The same images give the same bytes, on every
-    device. Raises `InputError` for images that do not belong to the network or for parameters beyond int8's reach.
+    network and images, where that is known already. On one machine the same images give the same bytes, on every
+    device. Means, deviations and grids are measured in float32, though, by numpy's BLAS: another one, or another
+    processor, may sum in another order, and a last bit of a parameter then differs. What comes out trains to the same
+    bytes everywhere. Raises `InputError` for images that do not belong to the network, or for parameters and maps
+    beyond int8's reach.
     """
     if statistics not in ("float", "int8"):
         raise InputError(f'statistics is {statistics!r}; allowed: "float", "int8"')
