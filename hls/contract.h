@@ -53,7 +53,7 @@
 #define STROP_MAX_REDUCTION \
   132104 /* m, C/groups*R*S, K/groups*R*S: the longest sum that provably fits int32 (NUMERICS.md 1.9) */
 #define STROP_MAX_COMMANDS 4096
-#define STROP_MAX_EXPONENT 8  /* of an L1BN output */
+#define STROP_MAX_EXPONENT 8  /* of an output of L1BN, ADD or ACTIVATION, and of INPUT */
 #define STROP_MAX_POOL_GAIN 4 /* of global average pooling */
 #define STROP_MAX_STEPS 65536 /* mini-batches in one start */
 
@@ -71,7 +71,7 @@
 #define STROP_TARGET_FRACTION 15    /* soft targets: LSB 2^-15; those of a sample sum to 1 */
 #define STROP_TABLE_WORDS 256       /* of an activation table */
 #define STROP_SLOPE_FRACTION 8      /* of its slopes */
-#define STROP_MAX_SHIFT 24          /* of a requantization: takes any int32 to int8 */
+#define STROP_MAX_SHIFT 24          /* of a requantization: takes any int32 to int8; and of ADD_GRADIENT */
 #define STROP_DITHER_STEP 0x9E37
 #define STROP_DITHER_MULTIPLIER 1664525
 #define STROP_DITHER_INCREMENT 1013904223
@@ -235,7 +235,7 @@
 
 /* ADD_GRADIENT: where a map was read twice its two gradients meet (NUMERICS 1.11): target = sat(coarse + dsh(fine, d)), coarse
  *   and fine the one of source and source_2 with the smaller and the larger exponent (source is coarse where they are equal),
- *   d = min(their difference, 24); target_exponent = the smaller. Shapes are K, P, Q. Dithered: it draws also when d = 0.
+ *   d = min(their difference, STROP_MAX_SHIFT); target_exponent = the smaller. Shapes are K, P, Q. Dithered: it draws also when d = 0.
  *   With STROP_FLAG_EXPONENT_PER_ROW there is a word a channel for each of the three; the difference is the same for all
  *   channels, so channel 0 says which is coarse, and d. */
 #define STROP_OP_ADD_GRADIENT 23

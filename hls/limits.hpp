@@ -1,5 +1,5 @@
 // Which commands the kernel refuses: sizes beyond the limits of contract.h, or that contradict each other. So no size can overrun
-// on-chip memory or an int32 sum. Offsets are not checked, nor is the state in memory (a site's shift beyond 24): the kernel trusts
+// on-chip memory or an int32 sum. Offsets are not checked, nor is the state in memory (a site's shift beyond STROP_MAX_SHIFT): the kernel trusts
 // the host, which plans the memory and refuses such a state.
 #ifndef STROP_LIMITS_HPP
 #define STROP_LIMITS_HPP

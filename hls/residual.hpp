@@ -8,8 +8,6 @@
 
 namespace strop {
 
-constexpr int32_t kMaxAddShift = 24;
-
 inline uint32_t AddForward(Machine &machine, const int8_t *maps, const int8_t *filters, int8_t *dram, int32_t *words,
                            const strop_command &c) {
   StreamPass pass = PassOver(StreamKind::kAdd, c, OutputShape(c), 2);
@@ -40,7 +38,7 @@ inline uint32_t AddGradient(Machine &machine, const int8_t *maps, const int8_t *
   pass.source[0] = first_is_coarse ? one : two;
   pass.source[1] = first_is_coarse ? two : one;
   const int32_t difference = first_is_coarse ? second - first : first - second;
-  pass.shift = difference < kMaxAddShift ? difference : kMaxAddShift;
+  pass.shift = difference < STROP_MAX_SHIFT ? difference : STROP_MAX_SHIFT;
   STROP_ON_LANES(machine, BytesOf(pass.shape), StreamShare(lane, maps, filters, dram, words, c, pass));
   HandOnExponents(words, c, pass.shape, first_is_coarse ? c.source_exponent : c.source_2_exponent, 0);
   return STROP_STATUS_OK;

@@ -86,7 +86,7 @@ SoftmaxDifferenceSoft_Sample:
 // sums += left * right, in 25 and 18 bits: one DSP, that all losses share. `upper`: right counts in units of 2^kSquareBits.
 static inline void AddLossProducts(const int32_t *left, const int32_t *right, uint32_t samples, bool upper,
                                    int64_t *sums) {
-AddProducts_Sample:
+AddLossProducts_Sample:
   for (uint32_t n = 0; n < samples; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min = 1 max = 16
 #pragma HLS PIPELINE II = 1

@@ -192,7 +192,7 @@ class StateLayout:
         for name, array in state.items():
             if name.endswith(".gamma"):
                 array[...] = 1 << C.PARAMETER_FRACTION
-        for name in self._biases:  # (x - 0) * gamma / sigma is x, exactly, for every exponent that a site can choose
+        for name in self._biases:  # (x - 0) * gamma / sigma is x (NUMERICS.md 1.18)
             state[f"{name}.gamma"][...] = 1 << (C.PARAMETER_FRACTION - BIAS_SCALE_LOG2)
             state[f"{name}.running_sigma"][...] = 1 << (C.RUNNING_FRACTION - BIAS_SCALE_LOG2)
         return state

@@ -66,6 +66,6 @@ def _output_loss(
     head["loss_sum"], head["samples"] = outputs.loss.sum(), c.batch
     head["correct"] = np.count_nonzero(outputs.right.all(axis=0))
     if not c.flags & C.FLAG_FIXED:
-        e8 = output_loss.error(outputs.e15, draw(arena, c, shape))
+        e8 = loss.rounded(outputs.e15, draw(arena, c, shape))
         write_target(arena, c, slot, e8.reshape(*shape, 1, 1))
         write_target_exponent(arena, c, slot, [C.ERROR_EXPONENT])

@@ -81,9 +81,9 @@ def add_gradient(arena: Arena, c: Command, slot: int) -> None:
     count = c.channels_out if c.flags & C.FLAG_EXPONENT_PER_ROW else 1
     a8, ea = wide(read_source(arena, c, slot, shape_out(c))), source_exponents(arena, c, slot, count)
     b8, eb = _source_2(arena, c), wide(arena.words(c.source_2_exponent, count))
-    e8 = residual.add_gradient(a8, int(ea[0]), b8, int(eb[0]), draw(arena, c, shape_out(c)))[0]
+    e8, exponent = residual.add_gradient(a8, int(ea[0]), b8, int(eb[0]), draw(arena, c, shape_out(c)))
     write_target(arena, c, slot, e8)
-    write_target_exponent(arena, c, slot, ea if ea[0] <= eb[0] else eb)
+    write_target_exponent(arena, c, slot, ea if ea[0] == exponent else eb)
 
 
 # ---- average pooling by windows, upsampling, activations -------------------------------------------------------------

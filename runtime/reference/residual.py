@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from strop.runtime.contract import C
 from strop.runtime.reference.arithmetic import Integers, dsh, rsh, sat
 from strop.runtime.reference.l1bn import masked
-
-_LARGEST_DISTANCE = 24  # of exponents: beyond it nothing of an int8 is left but its dither
 
 
 def add_forward(a8: Integers, ea: int, b8: Integers, eb: int, ey: int, lo: int) -> Integers:
@@ -24,4 +23,4 @@ def add_backward(e8: Integers, y8: Integers, lo: int) -> Integers:
 def add_gradient(a8: Integers, ea: int, b8: Integers, eb: int, r: Integers) -> tuple[Integers, int]:
     """Return the sum of two gradients of one map and its exponent, the smaller of ea and eb; r is the dither."""
     coarse, fine = (a8, b8) if ea <= eb else (b8, a8)
-    return sat(coarse + dsh(fine, min(abs(ea - eb), _LARGEST_DISTANCE), r)), min(ea, eb)
+    return sat(coarse + dsh(fine, min(abs(ea - eb), C.MAX_SHIFT), r)), min(ea, eb)

@@ -21,6 +21,7 @@ from float_baseline import train_float
 from int8_training import train_int8
 from strop.host.data import load_dataset
 from strop.host.models import MODELS, build_model
+from strop.runtime.contract import C
 
 RESULTS = Path(__file__).resolve().parent / "results" / "optimizers.jsonl"
 ROWS: dict[str, dict[str, Any]] = {
@@ -59,7 +60,15 @@ def main() -> None:
         graph = build_model(network, train.image_shape, len(train.classes))
         for seed in options.seeds:
             for row, settings in ROWS.items():
-                key = {"network": network, "row": row, "seed": seed, "epochs": options.epochs, "images": options.images}
+                key: dict[str, Any] = {
+                    "network": network,
+                    "row": row,
+                    "seed": seed,
+                    "epochs": options.epochs,
+                    "images": options.images,
+                }
+                if "int8" in settings:
+                    key["numerics"] = C.NUMERICS_VERSION
                 if any(all(run.get(name) == value for name, value in key.items()) for run in runs):
                     continue
                 facts = {name: value for name, value in settings.items() if name != "int8"}

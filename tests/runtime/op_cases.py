@@ -67,6 +67,15 @@ def sites(draw: st.DrawFn, *, must_be_set: bool = False) -> NDArray[np.int32]:
 
 
 @st.composite
+def met_sites(draw: st.DrawFn, site: NDArray[np.int32], arriving: int) -> NDArray[np.int32]:
+    """Draw the site of an error that arrives with exponent `arriving`: mostly near the one of the step before."""
+    record = site.copy().view(SITE)
+    if draw(st.integers(0, 3)):
+        record["reference"] = arriving + draw(st.integers(-2, 2))
+    return record.view(np.int32)
+
+
+@st.composite
 def windows(draw: st.DrawFn, *, inside: bool) -> dict[str, int]:
     """Draw map, window, stride and padding of an op; `inside`: each window has a position inside the map."""
     fields: dict[str, int] = {}
@@ -129,15 +138,15 @@ def conv_commands(draw: st.DrawFn) -> Case:
     single = f["height_out"] == f["width_out"] == 1
     transposed = not pixels and draw(st.integers(0, 2)) == 0
     if transposed:
-        flags = C.FLAG_TRANSPOSED
-        flags |= draw(st.sampled_from([0, C.FLAG_FIXED])) if opcode == C.OP_CONV_INPUT_GRADIENT else 0
+        flags = C.FLAG_TRANSPOSED | draw(st.sampled_from([0, C.FLAG_FIXED]))
     elif opcode == C.OP_CONV_FORWARD:
         logits = [C.FLAG_LOGITS, C.FLAG_LOGITS | C.FLAG_TARGET_IN_SLOT, C.FLAG_LOGITS | C.FLAG_FIXED] if single else []
         flags = draw(st.sampled_from([0, 0, C.FLAG_FIXED, *logits]))
     elif opcode == C.OP_CONV_WEIGHT_GRADIENT:
         flags = draw(st.sampled_from([0, C.FLAG_BIAS]))
     else:
-        flags = draw(st.sampled_from([0, C.FLAG_FLAT]))
+        flags = draw(st.sampled_from([0, C.FLAG_FLAT, C.FLAG_FIXED]))  # a dithered pass minds no FIXED
+    rounds = opcode == (C.OP_CONV_INPUT_GRADIENT if transposed else C.OP_CONV_FORWARD)
     backward = opcode != C.OP_CONV_FORWARD
     into = draw(int8_tensors(*shape_of(f, "channels_in", "batch", "height_in", "width_in")))
     out = draw(int8_tensors(k, n, *shape_of(f, "height_out", "width_out"))) if backward else None
@@ -148,11 +157,13 @@ def conv_commands(draw: st.DrawFn) -> Case:
         "weight_exponent": draw(st.lists(exponents, min_size=k, max_size=k)),
         "source_2_exponent": [draw(exponents)],
         "beta": draw(int32_tensors(k)),
-        "site": draw(sites(must_be_set=bool(flags & C.FLAG_FIXED))),
+        "site": draw(sites(must_be_set=rounds and bool(flags & C.FLAG_FIXED))),
         "dither": draw(counters),
     }
     per_channel = backward and not flags & (C.FLAG_BIAS | C.FLAG_TRANSPOSED)
     inputs["source_exponent"] = draw(st.lists(exponents, min_size=k, max_size=k) if per_channel else exponents)
+    arriving = int(np.ravel(inputs["source_exponent"])[0]) + inputs["weight_exponent"][0]
+    inputs["site"] = draw(met_sites(inputs["site"], arriving))
     return opcode, {**f, "flags": flags | pixels}, inputs
 
 
@@ -162,7 +173,7 @@ def l1bn_forwards(draw: st.DrawFn) -> Case:
     side = st.just(1) if draw(st.booleans()) else st.integers(1, 13)
     f = {"channels_out": draw(st.integers(1, 40)), "height_out": draw(side), "width_out": draw(side)}
     f |= {"batch": draw(st.integers(1, 90)), "activation": draw(st.integers(0, 1))}
-    f |= {"exponent": draw(st.just(3) | st.integers(0, 7))}
+    f |= {"exponent": draw(st.just(3) | st.integers(0, C.MAX_EXPONENT))}
     f |= {"flags": draw(st.sampled_from([0, 0, C.FLAG_FIXED, C.FLAG_RUNNING]))}
     k = f["channels_out"]
     inputs = {
@@ -192,6 +203,7 @@ def l1bn_backwards(draw: st.DrawFn) -> Case:
         "site": draw(sites()),
         "dither": draw(counters),
     }
+    inputs["site"] = draw(met_sites(inputs["site"], inputs["source_exponent"]))
     if f["flags"] == C.FLAG_FIXED:  # statistics that are frozen, in a layer that trains or does not
         f["flags"] = draw(st.sampled_from([C.FLAG_FIXED, C.FLAG_RUNNING]))
     return C.OP_L1BN_BACKWARD, f, inputs

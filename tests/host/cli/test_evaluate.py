@@ -62,7 +62,7 @@ def test_a_damaged_checkpoint_is_refused(cli, tiny_checkpoint, tiny_data, tmp_pa
 
 
 def test_a_test_batch_that_is_missing_is_named(cli, tmp_path):
-    """Protects who has half of CIFAR: what is told is the split that lacks, not that there is no split of everything."""
+    """Protects who has half of CIFAR: the split that lacks is told, not that there is none of everything."""
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     (folder / "batches.meta.txt").write_text("".join(f"class{i}\n" for i in range(10)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from strop.runtime.reference import output_loss
+from strop.runtime.reference import loss, output_loss
 
 
 @pytest.mark.parametrize("e", [4, 10, 23, 1, -2])
@@ -59,5 +59,5 @@ def test_squared_error_at_its_ends() -> None:
 def test_errors_round_by_their_dither() -> None:
     """Protects the rounding of a small error: down without dither, up with all of it."""
     e15 = np.array([[129], [-129], [32767]])
-    assert output_loss.error(e15, np.zeros((3, 1), np.int64))[:, 0].tolist() == [0, -1, 127]
-    assert output_loss.error(e15, np.full((3, 1), 0xFFFF))[:, 0].tolist() == [1, 0, 127]
+    assert loss.rounded(e15, np.zeros((3, 1), np.int64))[:, 0].tolist() == [0, -1, 127]
+    assert loss.rounded(e15, np.full((3, 1), 0xFFFF))[:, 0].tolist() == [1, 0, 127]
