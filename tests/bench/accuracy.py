@@ -27,6 +27,7 @@ from int8_training import train_int8
 from strop.host.data import load_dataset
 from strop.host.models import MODELS, build_model
 from strop.runtime.contract import C
+from strop.runtime.graph import NetworkGraph
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS = {
@@ -50,9 +51,10 @@ def load_results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def current(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the runs in float, and those in the arithmetic of today."""
-    return [run for run in runs if run["arithmetic"] == "float32" or run.get("numerics", 1) == C.NUMERICS_VERSION]
+def current(runs: list[dict[str, Any]], graph: NetworkGraph) -> list[dict[str, Any]]:
+    """Return the runs in float, which no exponent changes, and those of this very graph in the arithmetic of today."""
+    today = (C.NUMERICS_VERSION, graph.digest())
+    return [r for r in runs if r["arithmetic"] == "float32" or (r.get("numerics", 1), r["graph"]) == today]
 
 
 def schedule_of(run: dict[str, Any]) -> tuple[int, str, int]:
@@ -129,7 +131,7 @@ def main() -> None:
     wanted = {SHORT[name] for name in options.rows}
     for seed in options.seeds:
         for row in (row for row in ROWS if row in wanted):
-            done = [r for r in current(load_results(path)) if row_of(r) == row and r["seed"] == seed]
+            done = [r for r in current(load_results(path), graph) if row_of(r) == row and r["seed"] == seed]
             if any(schedule_of(r) == wanted_schedule for r in done):
                 continue
             settings: dict[str, Any] = {**ROWS[row], **same, "seed": seed}
@@ -140,7 +142,7 @@ def main() -> None:
             with path.open("a") as stream:
                 facts = {"dataset": train.name, "images": options.images, "commit": measured}
                 stream.write(json.dumps({**facts, **run}) + "\n")
-    runs = [r for r in current(load_results(path)) if schedule_of(r) == wanted_schedule]
+    runs = [r for r in current(load_results(path), graph) if schedule_of(r) == wanted_schedule]
     print(table(runs))
     draw(runs, options.network, RESULTS / f"accuracy-{options.network}-{options.epochs}-epochs.png")
 
