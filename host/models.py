@@ -25,8 +25,12 @@ from strop.host.networks import (
 from strop.host.order import uniform
 from strop.runtime.contract import C
 from strop.runtime.errors import InputError
-from strop.runtime.graph import NetworkGraph
+from strop.runtime.graph import L1BN, NetworkGraph, Residual
 from strop.runtime.state import StateLayout
+
+# What gamma starts from where a `Residual` adds an L1BN's output; elsewhere 1. The next L1BN takes a map's scale back,
+# but not a summand's share of a sum: with a smaller one a block starts nearer to identity (Goyal et al., 2017: from 0).
+SUMMAND_GAMMA = 0.5
 
 MODELS: dict[str, Callable[..., NetworkGraph]] = {
     "lenet5": lenet5,
@@ -79,12 +83,21 @@ def to_fixed(values: NDArray[Any], fraction_bits: int) -> NDArray[np.int32]:
     return np.clip(np.rint(values.astype(np.float64) * 2.0**fraction_bits), -limit, limit).astype(np.int32)
 
 
+def norms_of_summands(graph: NetworkGraph) -> list[str]:
+    """Return the names of the L1BN layers whose output a `Residual` adds."""
+    sources = {source for node in graph.nodes if isinstance(node.layer, Residual) for source in node.sources}
+    return [node.name for node in graph.nodes if node.name in sources and isinstance(node.layer, L1BN)]
+
+
 def initial_state(graph: NetworkGraph, seed: int) -> dict[str, NDArray[Any]]:
     """Return the state before the first step: weights uniform in +-1/sqrt(fan-in), gamma 1, beta 0, momenta 0.
 
     The i-th layer with weights draws them from stream 2i of `seed`, its bias (the last layer's) from stream 2i + 1.
+    Where a `Residual` adds an L1BN's output gamma is `SUMMAND_GAMMA`.
     """
     state = StateLayout(graph).initial()
+    for name in norms_of_summands(graph):
+        state[f"{name}.gamma"][...] = to_fixed(np.array(SUMMAND_GAMMA), C.PARAMETER_FRACTION)
     for index, node in enumerate(graph.weighted):
         bound = 1.0 / float(np.sqrt(np.prod(node.weight_shape[1:])))
         weights = uniform(node.weight_shape, bound, seed, 2 * index)

@@ -1,6 +1,7 @@
 """MobileNet (Howard et al., 2017): depthwise separable convolutions.
 
-Its maps have steps of 1/16, not of 1/8: no sums of branches need the range, and trained in int8 it is nearer to float.
+Its maps have steps of 1/16, not of 1/8: there are no sums of branches that need the range, and trained in int8 it is
+nearer to float.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from strop.runtime.graph import L1BN, Conv2d, GlobalAveragePool, Layer, Linear, NetworkGraph, ReLU
 
 EXPONENT = 4
-POOL_GAIN = 2  # see resnet.py
+POOL_GAIN = 2  # the mean of a map is a few steps of its grid
 
 
 def _separable(blocks: Iterable[tuple[int, int]], channels: int) -> list[Layer]:

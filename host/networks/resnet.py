@@ -9,21 +9,27 @@ from strop.runtime.errors import InputError
 from strop.runtime.graph import L1BN, Conv2d, GlobalAveragePool, Layer, Linear, NetworkGraph, ReLU, Residual
 
 CIFAR = (3, 32, 32)
-STEM = (Conv2d(16, (3, 3), padding=(1, 1)), L1BN(), ReLU())
-POOL_GAIN = 2  # the mean of a map is a few steps of its grid; a finer one keeps what the last layer reads
+FINE, WIDE = 4, 3  # exponents: steps of 1/16 up to 8, and of 1/8 up to 16
+POOLED = 5  # the mean of a map is a few steps of its grid; a finer one keeps what the last layer reads
 
 
-def _conv(channels: int, side: int, stride: int = 1) -> tuple[Layer, Layer]:
+def _exponent(blocks: int) -> int:
+    """Return the grid of the maps: each block of a stage adds to what the next one reads, so many need the range."""
+    return FINE if blocks <= 3 else WIDE
+
+
+def _conv(channels: int, side: int, stride: int, exponent: int) -> tuple[Layer, Layer]:
     padding = side // 2
-    return Conv2d(channels, (side, side), (stride, stride), (padding, padding)), L1BN()
+    return Conv2d(channels, (side, side), (stride, stride), (padding, padding)), L1BN(exponent)
 
 
-def _basic(channels: int, stride: int) -> tuple[Layer, ...]:
-    return (*_conv(channels, 3, stride), ReLU(), *_conv(channels, 3))
+def _basic(channels: int, stride: int, exponent: int) -> tuple[Layer, ...]:
+    return (*_conv(channels, 3, stride, exponent), ReLU(), *_conv(channels, 3, 1, exponent))
 
 
-def _bottleneck(channels: int, stride: int) -> tuple[Layer, ...]:
-    return (*_conv(channels, 1), ReLU(), *_conv(channels, 3, stride), ReLU(), *_conv(4 * channels, 1))
+def _bottleneck(channels: int, stride: int, exponent: int) -> tuple[Layer, ...]:
+    first = (*_conv(channels, 1, 1, exponent), ReLU(), *_conv(channels, 3, stride, exponent), ReLU())
+    return (*first, *_conv(4 * channels, 1, 1, exponent))
 
 
 def _blocks_of(depth: int, layers: int) -> int:
@@ -39,13 +45,15 @@ def resnet(depth: int, input: tuple[int, int, int] = CIFAR, classes: int = 10) -
 
     Raises `InputError` for another depth.
     """
-    layers: list[Layer] = [*STEM]
+    blocks = _blocks_of(depth, 2)
+    exponent = WIDE if depth == 8 else _exponent(blocks)  # checkpoints of ResNet-8 are older than the finer grids
+    layers: list[Layer] = [*_conv(16, 3, 1, exponent), ReLU()]
     for channels, first in ((16, 1), (32, 2), (64, 2)):
-        for block in range(_blocks_of(depth, 2)):
+        for block in range(blocks):
             stride = first if block == 0 else 1
-            shortcut = _conv(channels, 1, stride) if stride > 1 else ()
-            layers += [Residual(_basic(channels, stride), shortcut), ReLU()]
-    layers += [GlobalAveragePool(0 if depth == 8 else POOL_GAIN), Linear(classes)]
+            shortcut = _conv(channels, 1, stride, exponent) if stride > 1 else ()
+            layers += [Residual(_basic(channels, stride, exponent), shortcut, exponent), ReLU()]
+    layers += [GlobalAveragePool(0 if depth == 8 else POOLED - exponent), Linear(classes)]
     return NetworkGraph(f"resnet{depth}", input, tuple(layers))
 
 
@@ -66,11 +74,13 @@ def resnet110(input: tuple[int, int, int] = CIFAR, classes: int = 10) -> Network
 
 def resnet_bottleneck(depth: int = 110, input: tuple[int, int, int] = CIFAR, classes: int = 10) -> NetworkGraph:
     """ResNet of `depth` = 9n + 2 of bottleneck blocks, as the L1BN paper's Table II says; InputError for others."""
-    layers: list[Layer] = [*STEM]
+    blocks = _blocks_of(depth, 3)
+    exponent = _exponent(blocks)
+    layers: list[Layer] = [*_conv(16, 3, 1, exponent), ReLU()]
     for channels, first in ((16, 1), (32, 2), (64, 2)):
-        for block in range(_blocks_of(depth, 3)):
+        for block in range(blocks):
             stride = first if block == 0 else 1
-            shortcut = _conv(4 * channels, 1, stride) if block == 0 else ()
-            layers += [Residual(_bottleneck(channels, stride), shortcut), ReLU()]
-    layers += [GlobalAveragePool(POOL_GAIN), Linear(classes)]
+            shortcut = _conv(4 * channels, 1, stride, exponent) if block == 0 else ()
+            layers += [Residual(_bottleneck(channels, stride, exponent), shortcut, exponent), ReLU()]
+    layers += [GlobalAveragePool(POOLED - exponent), Linear(classes)]
     return NetworkGraph(f"resnet{depth}-bottleneck", input, tuple(layers))

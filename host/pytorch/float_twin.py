@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from strop.host.models import SUMMAND_GAMMA, norms_of_summands
 from strop.host.order import uniform
 from strop.host.pytorch.l1_batch_norm import L1BatchNorm2d
 from strop.host.pytorch.twin_layers import Norm, module_of
@@ -125,7 +126,11 @@ def float_twin(
 
 
 def initial_parameters(graph: NetworkGraph, seed: int) -> dict[str, NDArray[np.float64]]:
-    """Return what a run with `seed` starts from: weights and bias uniform within 1/sqrt(fan-in), gamma 1, beta 0."""
+    """Return what a run with `seed` starts from: weights and bias uniform within 1/sqrt(fan-in), gamma 1, beta 0.
+
+    Where a `Residual` adds a norm's output gamma is `SUMMAND_GAMMA` (strop.host.models).
+    """
+    summands = norms_of_summands(graph)
     initial: dict[str, NDArray[np.float64]] = {}
     for index, node in enumerate(graph.weighted):
         shape = node.weight_shape
@@ -135,7 +140,7 @@ def initial_parameters(graph: NetworkGraph, seed: int) -> dict[str, NDArray[np.f
             initial[f"{node.name}.bias"] = uniform(shape[:1], bound, seed, 2 * index + 1)
     for node in graph.nodes:
         if isinstance(node.layer, L1BN):
-            initial[f"{node.name}.gamma"] = np.ones(node.output[0])
+            initial[f"{node.name}.gamma"] = np.full(node.output[0], SUMMAND_GAMMA if node.name in summands else 1.0)
         if isinstance(node.layer, NORMS):
             initial[f"{node.name}.beta"] = np.zeros(node.output[0])
     return initial

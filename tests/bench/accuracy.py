@@ -32,17 +32,19 @@ from strop.runtime.graph import NetworkGraph
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS = {
     "float32 L2BN": {"norm": "l2"},
+    "float32 L2BN, every gamma 1": {"norm": "l2", "unit_gamma": True},
     "float32 L1BN": {"norm": "l1"},
     "int8 L1BN, one weight exponent a layer": {"per_channel_weights": False},
     "int8 L1BN": {"per_channel_weights": True},
 }
-SHORT = dict(zip(("l2", "l1", "int8-per-layer", "int8"), ROWS, strict=True))
+SHORT = dict(zip(("l2", "l2-unit-gamma", "l1", "int8-per-layer", "int8"), ROWS, strict=True))
 
 
 def row_of(run: dict[str, Any]) -> str:
     """Return the table's row that a result belongs to."""
     if run["arithmetic"] == "float32":
-        return "float32 L2BN" if run["norm"] == "l2" else "float32 L1BN"
+        row = "float32 L2BN" if run["norm"] == "l2" else "float32 L1BN"
+        return f"{row}, every gamma 1" if run.get("unit_gamma") else row
     return "int8 L1BN" if run["arithmetic"] == "int8" else "int8 L1BN, one weight exponent a layer"
 
 
@@ -98,7 +100,7 @@ def draw(runs: list[dict[str, Any]], network: str, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4))
-    for color, row in zip(("C0", "C1", "C2", "C3"), ROWS, strict=True):
+    for color, row in zip(("C0", "C4", "C1", "C2", "C3"), ROWS, strict=True):
         for index, run in enumerate(run for run in runs if row_of(run) == row):
             epochs = range(1, len(run["training_loss"]) + 1)
             axes.plot(epochs, run["training_loss"], color=color, alpha=0.8, label=None if index else row)
@@ -112,7 +114,7 @@ def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=tuple(MODELS), default="lenet5")
-    parser.add_argument("--rows", nargs="+", choices=tuple(SHORT), default=list(SHORT))
+    parser.add_argument("--rows", nargs="+", choices=tuple(SHORT), default=["l2", "l1", "int8-per-layer", "int8"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--schedule", choices=tuple(SCHEDULES), default="strop")

@@ -43,6 +43,11 @@ def moments(images: NDArray[np.uint8]) -> dict[str, float]:
     }
 
 
+def mosaic(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return 64 images [64 or more, 1, SIDE, SIDE] as one, 8 by 8."""
+    return images[:64, 0].reshape(8, 8, SIDE, SIDE).transpose(0, 2, 1, 3).reshape(8 * SIDE, 8 * SIDE)
+
+
 def draw(made: NDArray[np.uint8], real: NDArray[np.uint8], steps: list[GanStep], path: Path) -> None:
     """Draw 64 made images, 64 real ones, and the losses."""
     import matplotlib
@@ -52,8 +57,7 @@ def draw(made: NDArray[np.uint8], real: NDArray[np.uint8], steps: list[GanStep],
 
     figure, axes = pyplot.subplots(1, 3, figsize=(14, 4.6))
     for side, images, title in ((axes[0], made, "made"), (axes[1], real, "real")):
-        grid = images[:64, 0].reshape(8, 8, SIDE, SIDE).transpose(0, 2, 1, 3).reshape(8 * SIDE, 8 * SIDE)
-        side.imshow(grid, cmap="gray", vmin=0, vmax=255)
+        side.imshow(mosaic(images), cmap="gray", vmin=0, vmax=255)
         side.set(title=title, xticks=[], yticks=[])
     for name in ("discriminator", "generator"):
         losses = np.array([getattr(step, name) for step in steps])

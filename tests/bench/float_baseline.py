@@ -42,6 +42,7 @@ def train_float(
     seed: int = 0,
     schedule: str = "strop",
     adam: bool = False,
+    unit_gamma: bool = False,
     log: Callable[[str], None] = print,
     on_epoch: Callable[[FloatTwin], None] = lambda network: None,
 ) -> dict[str, Any]:
@@ -50,13 +51,17 @@ def train_float(
     Each epoch visits `epoch_order` in consecutive full mini-batches and drops the partial last one. The result has
     "training_loss", the mean in nats of each epoch, "test_error", a share, after the last epoch and never the best, and
     training images a second, by the clock and by this process's processor time (a busy machine moves only the former).
+    With `unit_gamma` every gamma starts from 1, as PyTorch has it, also where int8 training starts from another.
     `on_epoch` sees the network after each epoch, and its time counts. Raises `InputError` if there is not one full
     mini-batch.
     """
     steps = len(images) // batch
     if steps < 1 or epochs < 1:
         raise InputError(f"{graph.name}: {len(images)} images, mini-batch {batch}, {epochs} epochs; none makes a step")
-    network = FloatTwin(graph, norm, initial_parameters(graph, seed)).train()
+    initial = initial_parameters(graph, seed)
+    if unit_gamma:
+        initial = {name: np.ones_like(a) if name.endswith(".gamma") else a for name, a in initial.items()}
+    network = FloatTwin(graph, norm, initial).train()
     network = network.to(memory_format=torch.channels_last)  # the faster layout: four times for depthwise convolution
     optimizer: torch.optim.Optimizer = (
         torch.optim.Adam(network.parameters(), lr=lr)
@@ -97,6 +102,7 @@ def train_float(
         "lr": lr,
         "schedule": schedule,
         "momentum": MOMENTUM,
+        "unit_gamma": unit_gamma,
         "optimizer": "adam" if adam else "sgd",
         "training_loss": [round(loss, 6) for loss in losses],
         "test_error": error,

@@ -29,6 +29,17 @@ def test_resnet8_is_resnet8(channels: int) -> None:
     assert len(graph.weighted) == 10
 
 
+def test_gamma_starts_smaller_where_it_is_a_share_of_a_sum() -> None:
+    """Protects first steps of deep residual networks: with gamma 1 everywhere some seeds of ResNet-20 break away."""
+    graph = resnet8((1, 28, 28), 10)
+    state = initial_state(graph, seed=0)
+    summands = {"bn3", "bn5", "bn6", "bn8", "bn9"}  # the end of each body, and of the two shortcuts with weights
+    for name, array in state.items():
+        if name.endswith(".gamma"):
+            assert set(array / 2**20) == {0.5 if name.removesuffix(".gamma") in summands else 1.0}, name
+    assert np.all(initial_state(build_model("lenet5", (1, 28, 28), 10), 0)["bn1.gamma"] == 2**20)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_has_a_first_state(name: str) -> None:
     """Protects `strop train NETWORK`: the first state fits, its weights fill the range of their fan-in."""

@@ -27,7 +27,7 @@ from strop.host.networks.dcgan import IMAGES_BEHIND
 from strop.runtime.arena_plan import plan_memory
 from strop.runtime.cut import cut
 from strop.runtime.errors import InputError
-from strop.runtime.graph import L1BN, NetworkGraph
+from strop.runtime.graph import L1BN, GlobalAveragePool, NetworkGraph, Residual
 from strop.runtime.hyperparameters import Hyperparameters
 from strop.runtime.state import StateLayout
 
@@ -112,6 +112,14 @@ def test_depths_that_do_not_exist_are_refused() -> None:
         resnet_bottleneck(21)
     with pytest.raises(InputError, match="depth 41 cannot be built; allowed: 6n"):
         densenet_bc(41, 12)
+
+
+def test_residual_networks_have_the_range_that_their_sums_need() -> None:
+    """Protects the grids: fine where three blocks of a stage add up, wide where 12 or 18 do; pools of 1/32."""
+    for graph, exponent in ((resnet20(), 4), (resnet110(), 3), (resnet_bottleneck(110), 3)):
+        grids = {node.layer.exponent for node in graph.nodes if isinstance(node.layer, L1BN | Residual)}
+        (pool,) = (node.layer for node in graph.nodes if isinstance(node.layer, GlobalAveragePool))
+        assert (grids, pool.gain) == ({exponent}, 5 - exponent), graph.name
 
 
 def test_resnet8_is_what_it_was() -> None:
