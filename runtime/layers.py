@@ -48,7 +48,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class L1BN:
-    """L1 batch normalization (Wu et al., Eq. 9 to 11); its output has steps of 2^-exponent."""
+    """L1 batch normalization (Wu et al., Eq. 9 to 11); its output has steps of 2^-exponent.
+
+    4, steps of 1/16 up to 8, is nearer to float where no sums of many branches need the range of 3.
+    """
 
     exponent: int = DEFAULT_EXPONENT
     kind: ClassVar[str] = "l1bn"

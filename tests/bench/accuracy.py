@@ -67,7 +67,8 @@ def schedule_of(run: dict[str, Any]) -> tuple[int, str, int]:
 def commit() -> str:
     """Return the commit that last changed what is measured."""
     folder = RESULTS.parent
-    measured = [str(folder.parents[1] / name) for name in ("hls", "runtime")] + [str(folder / "float_baseline.py")]
+    root, names = folder.parents[1], ("hls", "runtime", "host/models.py", "host/networks")
+    measured = [*(str(root / name) for name in names), str(folder / "float_baseline.py")]
     command = ["git", "-C", str(folder), "log", "-1", "--format=%h", "--", *measured]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
