@@ -5,9 +5,12 @@ Where a block changes the shape its shortcut is a 1x1 convolution with L1BN (the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from strop.runtime.errors import InputError
 from strop.runtime.graph import L1BN, Conv2d, GlobalAveragePool, Layer, Linear, NetworkGraph, ReLU, Residual
 
+_Block = Callable[[int, int, int], tuple[Layer, ...]]  # of channels, stride and exponent
 CIFAR = (3, 32, 32)
 FINE, WIDE = 4, 3  # exponents: steps of 1/16 up to 8, and of 1/8 up to 16
 POOLED = 5  # the mean of a map is a few steps of its grid; a finer one keeps what the last layer reads
@@ -40,6 +43,19 @@ def _blocks_of(depth: int, layers: int) -> int:
     return blocks
 
 
+def _stages(block: _Block, widening: int, blocks: int, exponent: int) -> list[Layer]:
+    """Return the first convolution and three stages of `blocks` blocks, which give `widening` times their channels."""
+    layers: list[Layer] = [*_conv(16, 3, 1, exponent), ReLU()]
+    arriving = 16
+    for channels, first in ((16, 1), (32, 2), (64, 2)):
+        for stride in (first, *[1] * (blocks - 1)):
+            given = widening * channels
+            shortcut = _conv(given, 1, stride, exponent) if (given, stride) != (arriving, 1) else ()
+            layers += [Residual(block(channels, stride, exponent), shortcut, exponent), ReLU()]
+            arriving = given
+    return layers
+
+
 def resnet(depth: int, input: tuple[int, int, int] = CIFAR, classes: int = 10) -> NetworkGraph:
     """ResNet of `depth` = 6n + 2: three stages of n basic blocks with 16, 32 and 64 channels; two halve the map.
 
@@ -47,14 +63,8 @@ def resnet(depth: int, input: tuple[int, int, int] = CIFAR, classes: int = 10) -
     """
     blocks = _blocks_of(depth, 2)
     exponent = WIDE if depth == 8 else _exponent(blocks)  # checkpoints of ResNet-8 are older than the finer grids
-    layers: list[Layer] = [*_conv(16, 3, 1, exponent), ReLU()]
-    for channels, first in ((16, 1), (32, 2), (64, 2)):
-        for block in range(blocks):
-            stride = first if block == 0 else 1
-            shortcut = _conv(channels, 1, stride, exponent) if stride > 1 else ()
-            layers += [Residual(_basic(channels, stride, exponent), shortcut, exponent), ReLU()]
-    layers += [GlobalAveragePool(0 if depth == 8 else POOLED - exponent), Linear(classes)]
-    return NetworkGraph(f"resnet{depth}", input, tuple(layers))
+    head = (GlobalAveragePool(0 if depth == 8 else POOLED - exponent), Linear(classes))
+    return NetworkGraph(f"resnet{depth}", input, (*_stages(_basic, 1, blocks, exponent), *head))
 
 
 def resnet8(input: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> NetworkGraph:
@@ -76,11 +86,5 @@ def resnet_bottleneck(depth: int = 110, input: tuple[int, int, int] = CIFAR, cla
     """ResNet of `depth` = 9n + 2 of bottleneck blocks, as the L1BN paper's Table II says; InputError for others."""
     blocks = _blocks_of(depth, 3)
     exponent = _exponent(blocks)
-    layers: list[Layer] = [*_conv(16, 3, 1, exponent), ReLU()]
-    for channels, first in ((16, 1), (32, 2), (64, 2)):
-        for block in range(blocks):
-            stride = first if block == 0 else 1
-            shortcut = _conv(4 * channels, 1, stride, exponent) if block == 0 else ()
-            layers += [Residual(_bottleneck(channels, stride, exponent), shortcut, exponent), ReLU()]
-    layers += [GlobalAveragePool(POOLED - exponent), Linear(classes)]
-    return NetworkGraph(f"resnet{depth}-bottleneck", input, tuple(layers))
+    head = (GlobalAveragePool(POOLED - exponent), Linear(classes))
+    return NetworkGraph(f"resnet{depth}-bottleneck", input, (*_stages(_bottleneck, 4, blocks, exponent), *head))

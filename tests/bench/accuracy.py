@@ -147,7 +147,8 @@ def main() -> None:
                 stream.write(json.dumps({**facts, **run}) + "\n")
     runs = [r for r in current(load_results(path), graph) if schedule_of(r) == wanted_schedule]
     print(table(runs))
-    draw(runs, options.network, RESULTS / f"accuracy-{options.network}-{options.epochs}-epochs.png")
+    part = "" if options.images == 60_000 else f"-{options.images}-images"
+    draw(runs, options.network, RESULTS / f"accuracy-{options.network}-{options.epochs}-epochs{part}.png")
 
 
 if __name__ == "__main__":

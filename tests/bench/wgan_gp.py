@@ -13,7 +13,6 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +25,11 @@ from strop.host.networks import dcgan
 from strop.host.networks.dcgan import IMAGES_BEHIND, NOISE
 from strop.host.order import epoch_order
 from strop.host.pytorch import float_twin
-from strop.host.pytorch.float_twin import FloatTwin
+from strop.host.pytorch.float_twin import FloatTwin, Norm
 
 PENALTY, CRITIC_STEPS = 10.0, 5  # the authors' lambda, and steps of the critic to one of the generator
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.9)
-NORMS = ("l1", "l2")
+NORMS: tuple[Norm, ...] = ("l1", "l2")
 
 
 def noise(count: int, generator: torch.Generator) -> Tensor:
@@ -46,7 +45,7 @@ def gradient_penalty(critic: FloatTwin, real: Tensor, made: Tensor, generator: t
     return (slope.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-def train(norm: Any, images: Tensor, steps: int, width: int, seed: int = 0) -> tuple[NDArray[np.uint8], list[float]]:
+def train(norm: Norm, images: Tensor, steps: int, width: int, seed: int = 0) -> tuple[NDArray[np.uint8], list[float]]:
     """Train generator and critic; return 2,000 made images, and the critic's estimate of the distance at each step."""
     graph = dcgan(SIDE, images.shape[1], width)
     making, critic = float_twin(graph, norm, seed=seed), float_twin(graph, "none", seed=seed)

@@ -96,7 +96,8 @@ def test_int8_infers_what_the_twin_infers(graph):
     similar = np.corrcoef(logits.ravel(), exact.ravel())[0, 1]
     ratio = np.std(logits) / np.std(exact)
     print(f"{graph.name}: correlation {similar:.4f}, spread {ratio:.3f} of the twin's")
-    assert np.corrcoef(maps.ravel(), exact_maps.ravel())[0, 1] > 0.97  # the small summands of a sum have few steps
+    least = 0.97 if graph is RESIDUAL else 0.98  # summands start with gamma 1/2: they are few steps of the grid
+    assert np.corrcoef(maps.ravel(), exact_maps.ravel())[0, 1] > least
     assert similar > (0.98 if graph.classes > 1 else 0.9) and 0.9 < ratio < 1.1
 
 
